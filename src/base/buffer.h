@@ -1,0 +1,29 @@
+/* A buffer is text that is being written into memory of the caller, with a maximum.
+ * Adding past the maximum adds nothing and sets `full`; check it once, at the end. */
+#ifndef BASE_BUFFER_H
+#define BASE_BUFFER_H
+
+#include "base/view.h"
+
+struct buffer {
+    char *at;
+    size_t len, cap;
+    bool full; /* something did not fit */
+};
+
+#define BUFFER_OF(array) ((struct buffer){ (array), 0, sizeof(array), false })
+
+void buffer_init(struct buffer *b, void *memory, size_t cap);
+void buffer_clear(struct buffer *b); /* empty, and no longer full */
+struct view buffer_view(const struct buffer *b);
+size_t buffer_room(const struct buffer *b);
+void buffer_add(struct buffer *b, struct view text); /* the whole of it or nothing */
+void buffer_add_text(struct buffer *b, const char *text);
+void buffer_add_char(struct buffer *b, char c);
+void buffer_add_u64(struct buffer *b, uint64_t number);
+void buffer_addf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Text of unknown origin for a human reader: bytes outside 32..126 become '?', at most max bytes (H23, H42). */
+void buffer_add_safe(struct buffer *b, struct view text, size_t max);
+void buffer_remove(struct buffer *b, size_t n); /* takes n bytes off the front */
+
+#endif
