@@ -1,0 +1,86 @@
+#include "base/buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void buffer_init(struct buffer *b, void *memory, size_t cap)
+{
+    *b = (struct buffer){ memory, 0, cap, false };
+}
+
+void buffer_clear(struct buffer *b)
+{
+    b->len = 0;
+    b->full = false;
+}
+
+struct view buffer_view(const struct buffer *b)
+{
+    return (struct view){ b->at, b->len };
+}
+
+size_t buffer_room(const struct buffer *b)
+{
+    return b->cap - b->len;
+}
+
+void buffer_add(struct buffer *b, struct view text)
+{
+    if (text.len > buffer_room(b)) {
+        b->full = true;
+        return;
+    }
+    if (text.len)
+        memcpy(b->at + b->len, text.at, text.len);
+    b->len += text.len;
+}
+
+void buffer_add_text(struct buffer *b, const char *text)
+{
+    buffer_add(b, view_of(text));
+}
+
+void buffer_add_char(struct buffer *b, char c)
+{
+    buffer_add(b, (struct view){ &c, 1 });
+}
+
+void buffer_add_u64(struct buffer *b, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    buffer_add(b, (struct view){ digits + at, sizeof digits - at });
+}
+
+void buffer_addf(struct buffer *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(b->at + b->len, buffer_room(b), format, args);
+    va_end(args);
+    /* vsnprintf needs a byte for its NUL, which is not ours to keep. */
+    if (len < 0 || (size_t)len >= buffer_room(b))
+        b->full = true;
+    else
+        b->len += (size_t)len;
+}
+
+void buffer_add_safe(struct buffer *b, struct view text, size_t max)
+{
+    if (text.len > max)
+        text.len = max;
+    for (size_t i = 0; i < text.len; i++)
+        buffer_add_char(b, ascii_is_print(text.at[i]) ? text.at[i] : '?');
+}
+
+void buffer_remove(struct buffer *b, size_t n)
+{
+    if (n > b->len)
+        n = b->len;
+    memmove(b->at, b->at + n, b->len - n);
+    b->len -= n;
+}
