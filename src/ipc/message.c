@@ -1,0 +1,206 @@
+#include "ipc/message.h"
+
+void ipc_type_pack(struct buffer *to, enum ipc_type type)
+{
+    pack_u8(to, (uint8_t)type);
+}
+
+static void pack_id(struct buffer *to, const struct mail_id *id)
+{
+    pack_bytes(to, (struct view){ (const char *)id->at, MAIL_ID_SIZE });
+}
+
+static void unpack_id(struct unpack *from, struct mail_id *id)
+{
+    struct view bytes = unpack_bytes(from, MAIL_ID_SIZE);
+    for (size_t i = 0; i < MAIL_ID_SIZE; i++)
+        id->at[i] = bytes.len ? (uint8_t)bytes.at[i] : 0;
+}
+
+void ipc_hello_pack(struct buffer *to, const struct ipc_hello *m)
+{
+    ipc_type_pack(to, IPC_HELLO);
+    pack_u16(to, m->version);
+    pack_u8(to, m->role);
+    pack_u32(to, m->instance);
+}
+
+bool ipc_hello_unpack(struct unpack *from, struct ipc_hello *m)
+{
+    m->version = unpack_u16(from);
+    m->role = unpack_u8(from);
+    m->instance = unpack_u32(from);
+    return unpack_done(from);
+}
+
+void ipc_config_pack(struct buffer *to, const struct ipc_config *m)
+{
+    ipc_type_pack(to, IPC_CONFIG);
+    pack_u8(to, m->last);
+    pack_view(to, m->text);
+}
+
+bool ipc_config_unpack(struct unpack *from, struct ipc_config *m)
+{
+    m->last = unpack_u8(from) != 0;
+    m->text = unpack_view(from);
+    return unpack_done(from);
+}
+
+void ipc_handle_pack(struct buffer *to, const struct ipc_handle *m)
+{
+    ipc_type_pack(to, IPC_HANDLE);
+    pack_u8(to, m->what);
+    pack_u8(to, m->role);
+    pack_u32(to, m->index);
+}
+
+bool ipc_handle_unpack(struct unpack *from, struct ipc_handle *m)
+{
+    m->what = unpack_u8(from);
+    m->role = unpack_u8(from);
+    m->index = unpack_u32(from);
+    return unpack_done(from);
+}
+
+void ipc_segment_pack(struct buffer *to, enum ipc_type type, const struct ipc_segment *m)
+{
+    ipc_type_pack(to, type);
+    pack_u8(to, m->kind);
+    pack_u64(to, m->number);
+    pack_u64(to, m->nonce);
+    pack_u64(to, m->size);
+    pack_u64(to, m->upto);
+}
+
+bool ipc_segment_unpack(struct unpack *from, struct ipc_segment *m)
+{
+    m->kind = unpack_u8(from);
+    m->number = unpack_u64(from);
+    m->nonce = unpack_u64(from);
+    m->size = unpack_u64(from);
+    m->upto = unpack_u64(from);
+    return unpack_done(from);
+}
+
+void ipc_need_pack(struct buffer *to, const struct ipc_need *m)
+{
+    ipc_type_pack(to, IPC_NEED);
+    pack_u8(to, m->kind);
+    pack_u32(to, m->count);
+}
+
+bool ipc_need_unpack(struct unpack *from, struct ipc_need *m)
+{
+    m->kind = unpack_u8(from);
+    m->count = unpack_u32(from);
+    return unpack_done(from);
+}
+
+void ipc_job_pack(struct buffer *to, const struct ipc_job *m)
+{
+    ipc_type_pack(to, IPC_JOB);
+    pack_u64(to, m->job);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+    pack_u64(to, m->segment);
+    pack_u64(to, m->offset);
+    pack_u64(to, m->content_size);
+    pack_u32(to, m->head_size);
+    pack_view(to, m->action);
+    pack_view(to, m->path);
+}
+
+bool ipc_job_unpack(struct unpack *from, struct ipc_job *m)
+{
+    m->job = unpack_u64(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    m->segment = unpack_u64(from);
+    m->offset = unpack_u64(from);
+    m->content_size = unpack_u64(from);
+    m->head_size = unpack_u32(from);
+    m->action = unpack_view(from);
+    m->path = unpack_view(from);
+    return unpack_done(from);
+}
+
+void ipc_result_pack(struct buffer *to, const struct ipc_result *m)
+{
+    ipc_type_pack(to, IPC_RESULT);
+    pack_u64(to, m->job);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+    pack_u8(to, m->outcome);
+    pack_u16(to, m->code);
+    for (int i = 0; i < 3; i++)
+        pack_u16(to, m->status[i]);
+    pack_view(to, m->text);
+}
+
+bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
+{
+    m->job = unpack_u64(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    m->outcome = unpack_u8(from);
+    m->code = unpack_u16(from);
+    for (int i = 0; i < 3; i++)
+        m->status[i] = unpack_u16(from);
+    m->text = unpack_view(from);
+    return unpack_done(from) && m->outcome >= IPC_DELIVERED && m->outcome <= IPC_FAILED;
+}
+
+void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m)
+{
+    ipc_type_pack(to, IPC_KEPT);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+}
+
+bool ipc_kept_unpack(struct unpack *from, struct ipc_kept *m)
+{
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    return unpack_done(from);
+}
+
+void ipc_credit_pack(struct buffer *to, uint32_t count)
+{
+    ipc_type_pack(to, IPC_CREDIT);
+    pack_u32(to, count);
+}
+
+bool ipc_credit_unpack(struct unpack *from, uint32_t *count)
+{
+    *count = unpack_u32(from);
+    return unpack_done(from);
+}
+
+void ipc_lookup_pack(struct buffer *to, const struct ipc_lookup *m)
+{
+    ipc_type_pack(to, IPC_LOOKUP);
+    pack_u64(to, m->ticket);
+    pack_view(to, m->name);
+}
+
+bool ipc_lookup_unpack(struct unpack *from, struct ipc_lookup *m)
+{
+    m->ticket = unpack_u64(from);
+    m->name = unpack_view(from);
+    return unpack_done(from);
+}
+
+void ipc_found_pack(struct buffer *to, const struct ipc_found *m)
+{
+    ipc_type_pack(to, IPC_FOUND);
+    pack_u64(to, m->ticket);
+    pack_u8(to, m->status);
+}
+
+bool ipc_found_unpack(struct unpack *from, struct ipc_found *m)
+{
+    m->ticket = unpack_u64(from);
+    m->status = unpack_u8(from);
+    return unpack_done(from);
+}

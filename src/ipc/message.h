@@ -1,0 +1,135 @@
+/* What roles say to each other: one struct and one pack/unpack pair for each frame. The first byte of a frame is its type.
+ * Unpacking trusts nothing: false for any malformed frame. Views borrow the frame. */
+#ifndef IPC_MESSAGE_H
+#define IPC_MESSAGE_H
+
+#include "base/mail_id.h"
+#include "base/pack.h"
+
+#define IPC_VERSION 1
+
+enum ipc_type {
+    IPC_HELLO = 1,    /* both ways, first on every link: who I am */
+    /* supervisor -> role */
+    IPC_CONFIG = 10,  /* a piece of the configuration's text, in order; `last` ends it */
+    IPC_HANDLE,       /* something to work with, attached */
+    IPC_START,        /* everything is there */
+    IPC_STOP,         /* finish what is owed, then exit */
+    /* role -> supervisor */
+    IPC_READY = 20,   /* working */
+    /* smtpd -> qmgr */
+    IPC_NEED = 30,    /* segments wanted */
+    IPC_HELD,         /* a segment I hold, with what is durable in it: said to a new qmgr, ended by IPC_HELD_END */
+    IPC_HELD_END,
+    IPC_DURABLE,
+    IPC_SEALED,
+    /* qmgr -> smtpd */
+    IPC_SEGMENT = 40, /* file attached */
+    /* qmgr -> local */
+    IPC_CONTENT = 50, /* segment to deliver from, read-only file attached: before its first job */
+    IPC_CONTENT_GONE, /* no more jobs from it: close the file */
+    IPC_JOB,
+    IPC_KEPT,         /* the result of this job is durable: forget it */
+    /* local -> qmgr */
+    IPC_CREDIT = 60,  /* so many more jobs may be given */
+    IPC_RESULT,       /* said again to a new qmgr until IPC_KEPT; results come before the first credit */
+    /* smtpd -> auth and back */
+    IPC_LOOKUP = 70,
+    IPC_FOUND,
+};
+
+enum ipc_role { IPC_SUPERVISOR = 1, IPC_SMTPD, IPC_QMGR, IPC_LOCAL, IPC_MAILBOX, IPC_AUTH };
+
+struct ipc_hello {
+    uint16_t version; /* IPC_VERSION, else the link is refused (H149) */
+    uint8_t role;
+    uint32_t instance;
+};
+
+struct ipc_config {
+    bool last;
+    struct view text;
+};
+
+enum ipc_what { IPC_A_LISTENER = 1, IPC_A_LINK, IPC_A_SPOOL, IPC_A_LOCK, IPC_A_MAIL_DIR };
+
+struct ipc_handle {
+    uint8_t what;
+    uint8_t role;   /* IPC_A_LINK: who is at the other end */
+    uint32_t index; /* IPC_A_LISTENER: which `listen` of the configuration; IPC_A_LINK: instance */
+};
+
+struct ipc_segment { /* IPC_SEGMENT, IPC_HELD, IPC_DURABLE, IPC_SEALED; IPC_CONTENT and IPC_CONTENT_GONE use number */
+    uint8_t kind;
+    uint64_t number, nonce, size;
+    uint64_t upto;  /* durable up to, or the end when sealed */
+};
+
+struct ipc_need {
+    uint8_t kind;
+    uint32_t count;
+};
+
+struct ipc_job {
+    uint64_t job;       /* number, unique while qmgr lives */
+    struct mail_id id;
+    uint32_t recipient;
+    uint64_t segment, offset, content_size; /* struct spool_place */
+    uint32_t head_size;
+    struct view action; /* name in the configuration */
+    struct view path;   /* mailbox of the recipient */
+};
+
+enum ipc_outcome { IPC_DELIVERED = 1, IPC_DEFERRED, IPC_FAILED };
+
+struct ipc_result {
+    uint64_t job;       /* 0 when said again to a qmgr that did not give it: then id and recipient tell */
+    struct mail_id id;
+    uint32_t recipient;
+    uint8_t outcome;
+    uint16_t code;      /* like an SMTP reply: 250, 451, 550 */
+    uint16_t status[3];
+    struct view text;   /* in words; for the log and the report */
+};
+
+struct ipc_kept {
+    struct mail_id id;
+    uint32_t recipient;
+};
+
+struct ipc_lookup {
+    uint64_t ticket;
+    struct view name;
+};
+
+struct ipc_found {
+    uint64_t ticket;
+    uint8_t status; /* enum os_status: OS_OK, OS_NOT_FOUND, OS_AGAIN */
+};
+
+void ipc_hello_pack(struct buffer *to, const struct ipc_hello *m);
+bool ipc_hello_unpack(struct unpack *from, struct ipc_hello *m);
+void ipc_config_pack(struct buffer *to, const struct ipc_config *m);
+bool ipc_config_unpack(struct unpack *from, struct ipc_config *m);
+void ipc_handle_pack(struct buffer *to, const struct ipc_handle *m);
+bool ipc_handle_unpack(struct unpack *from, struct ipc_handle *m);
+void ipc_segment_pack(struct buffer *to, enum ipc_type type, const struct ipc_segment *m);
+bool ipc_segment_unpack(struct unpack *from, struct ipc_segment *m);
+void ipc_need_pack(struct buffer *to, const struct ipc_need *m);
+bool ipc_need_unpack(struct unpack *from, struct ipc_need *m);
+void ipc_job_pack(struct buffer *to, const struct ipc_job *m);
+bool ipc_job_unpack(struct unpack *from, struct ipc_job *m);
+void ipc_result_pack(struct buffer *to, const struct ipc_result *m);
+bool ipc_result_unpack(struct unpack *from, struct ipc_result *m);
+void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m);
+bool ipc_kept_unpack(struct unpack *from, struct ipc_kept *m);
+void ipc_credit_pack(struct buffer *to, uint32_t count);
+bool ipc_credit_unpack(struct unpack *from, uint32_t *count);
+void ipc_lookup_pack(struct buffer *to, const struct ipc_lookup *m);
+bool ipc_lookup_unpack(struct unpack *from, struct ipc_lookup *m);
+void ipc_found_pack(struct buffer *to, const struct ipc_found *m);
+bool ipc_found_unpack(struct unpack *from, struct ipc_found *m);
+/* Frames that are only their type: IPC_START, IPC_STOP, IPC_READY, IPC_HELD_END. */
+void ipc_type_pack(struct buffer *to, enum ipc_type type);
+
+#endif

@@ -1,0 +1,220 @@
+/* The spool: where a message is safe from the moment we answer 250 until each of its recipients is served.
+ * Three parties share it, each with its own part of this module:
+ *
+ *   spool_writer  (role smtpd)   collects messages and makes them durable, many with one sync
+ *   spool_store   (role qmgr)    owns the directory: segments, recovery, the log of later truth, forgetting
+ *   spool_reader  (everybody)    gives the bytes of a message piece by piece
+ *
+ * The interface speaks of ids, readers and events. The bytes on disk are in ARCHITECTURE.md, "The spool". */
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+#include "base/mail_id.h"
+#include "base/pack.h"
+#include "mail/scan.h"
+#include "os/os.h"
+
+enum spool_kind {
+    SPOOL_MAIL = 1, /* a journal that one writer fills with groups of messages; space prepared ahead */
+    SPOOL_LARGE,    /* one large message */
+    SPOOL_LOG,      /* events, written by the store itself */
+};
+
+#define SPOOL_BLOCK 4096              /* groups begin and end at multiples of it */
+#define SPOOL_SEGMENT_SIZE (64u << 20) /* default size of SPOOL_MAIL and SPOOL_LOG segments */
+#define SPOOL_LARGE_MIN (256u << 10)  /* messages from this size on stream into a segment of their own */
+
+/* ---- envelope: what a message carries beside its content ----
+ * Tag, length, value; immutable once stored. A tag with SPOOL_MUST set must be understood: a reader that does not know
+ * it refuses the message (quarantine); others may be skipped. Repeated tags keep their order (recipients). */
+
+#define SPOOL_MUST 0x8000
+
+enum spool_tag {
+    SPOOL_TAG_ID = SPOOL_MUST | 1,           /* 15 bytes */
+    SPOOL_TAG_REVERSE_PATH = SPOOL_MUST | 2, /* smtp_path_add_whole; empty: <> */
+    SPOOL_TAG_RECIPIENT = SPOOL_MUST | 3,    /* nested tags SPOOL_RECIPIENT_*; number = order, from 0 */
+    SPOOL_TAG_PIECES = SPOOL_MUST | 4,       /* see spool_piece */
+    SPOOL_TAG_ARRIVED_US = 5,                /* u64 wall clock */
+    SPOOL_TAG_CLIENT = 6,                    /* text of address and port */
+    SPOOL_TAG_HELLO = 7,
+    SPOOL_TAG_PROTOCOL = 8,                  /* ESMTP ... */
+    SPOOL_TAG_LISTENER = 9,
+    SPOOL_TAG_BODY = 10,                     /* u8 enum smtp_body */
+    SPOOL_TAG_FACTS = 11,                    /* mail_facts_pack */
+    SPOOL_TAG_SESSION = 12,
+    SPOOL_RECIPIENT_PATH = SPOOL_MUST | 64,  /* mailbox as accepted */
+    SPOOL_RECIPIENT_ACTION = 65,             /* name of the action that the rules chose at RCPT */
+};
+
+void spool_tag_add(struct buffer *to, uint16_t tag, struct view value);
+/* Opens a nested tag; close it with the place that open gave. */
+size_t spool_tag_open(struct buffer *to, uint16_t tag);
+void spool_tag_close(struct buffer *to, size_t place);
+/* Takes the next one off; false at the end or when malformed (*rest is then not empty). */
+bool spool_tag_next(struct view *rest, uint16_t *tag, struct view *value);
+bool spool_tag_find(struct view tags, uint16_t tag, struct view *value);
+
+/* ---- a stored message ---- */
+
+struct spool_place {
+    uint64_t segment; /* number, never used twice */
+    uint64_t offset;  /* of the message's record in it */
+    uint32_t head_size;    /* record header and envelope */
+    uint64_t content_size; /* bytes of content as received */
+};
+
+/* A message as it goes out is a list of pieces: bytes of the content, or inserted bytes (Received ...). */
+struct spool_message {
+    struct mail_id id;
+    struct spool_place place;
+    struct view envelope;   /* the tags; borrowed from what was parsed */
+    struct mail_facts facts;
+    uint32_t recipient_count;
+};
+
+/* Parses a record (header and envelope, at least place.head_size bytes) read from place; checks its checksum. */
+bool spool_message_parse(struct view record, const struct spool_place *place, struct spool_message *message);
+
+/* Spans of the message in order: inserted bytes in memory, or a range of the segment's file. */
+struct spool_span {
+    struct view bytes;  /* .at NULL: a range of the file */
+    uint64_t offset, len;
+};
+
+struct spool_reader {
+    const struct spool_message *message;
+    struct view front, pieces;
+    uint64_t at, left; /* within the present piece */
+    size_t extent;
+    bool bad;
+};
+
+/* front: bytes that go out first (Return-Path), or VIEW_NONE. */
+void spool_reader_init(struct spool_reader *reader, const struct spool_message *message, struct view front);
+bool spool_reader_next(struct spool_reader *reader, struct spool_span *span); /* false: the end, or damage (bad) */
+uint64_t spool_message_size(const struct spool_message *message); /* of all pieces */
+
+/* ---- writer ---- */
+
+struct spool_writer;
+struct spool_entry; /* a message that is coming in */
+
+struct spool_writer_owner {
+    void *ctx;
+    /* Wants prepared segments of this kind from the store; asked again when it needs more. */
+    void (*need)(void *ctx, enum spool_kind kind, unsigned count);
+    /* Everything of the segment before `upto` is durable: tell the store. */
+    void (*durable)(void *ctx, uint64_t segment, uint64_t upto);
+    /* Nothing more will be written there; `end` is where its valid groups end. */
+    void (*sealed)(void *ctx, uint64_t segment, uint64_t end);
+    /* A sync failed. Intake stops (ok false) until a spare segment has taken the annulment (ok true). */
+    void (*trouble)(void *ctx, bool ok, struct view text);
+    /* There is room again after SPOOL_HOLD or SPOOL_FULL. */
+    void (*room)(void *ctx);
+};
+
+struct spool_writer_limits {
+    size_t memory_max;   /* of half-received mail: at 75 % the largest spills, at 100 % SPOOL_FULL */
+    size_t large_min;    /* SPOOL_LARGE_MIN */
+    size_t batch_max;    /* bytes of one group, most */
+};
+
+struct spool_writer *spool_writer_new(struct os *os, const struct spool_writer_owner *owner, const struct spool_writer_limits *limits);
+void spool_writer_free(struct spool_writer *writer); /* waits for no sync: entries must be done or dropped */
+/* A segment from the store; the writer owns the file from now on. */
+void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
+                       struct os_file *file);
+/* May a message begin now? false: no segment, or trouble; answer 451/452 at MAIL. */
+bool spool_writer_ready(const struct spool_writer *writer);
+/* For a store that came anew: calls tell() for each segment held, with what is durable in it. */
+void spool_writer_tell(struct spool_writer *writer, void (*tell)(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto), void *ctx);
+
+enum spool_taken {
+    SPOOL_TAKEN,
+    SPOOL_HOLD,   /* not taken: the disk is behind; stop reading until room() */
+    SPOOL_FULL,   /* not taken, and will not be: memory limit or no segment; drop the entry, answer 452 */
+    SPOOL_FAILED, /* not taken: its segment failed; drop the entry, answer 451 */
+};
+
+struct spool_entry *spool_entry_new(struct spool_writer *writer); /* NULL: 452 */
+enum spool_taken spool_entry_add(struct spool_entry *entry, struct view content);
+/* Stores it with these tags (SPOOL_TAG_* without PIECES and FACTS; copied) and `front` inserted before the content (Received ...;
+ * copied). done comes once, later: ok: durable, answer 250; else 451, and it will never be delivered. The entry is then gone.
+ * drop() may be called before done: the outcome is then of no interest, but the message may be stored all the same. */
+bool spool_entry_finish(struct spool_entry *entry, struct view tags, struct view front, const struct mail_facts *facts,
+                        void (*done)(void *ctx, bool ok), void *ctx);
+void spool_entry_drop(struct spool_entry *entry);
+
+/* ---- store ---- */
+
+struct spool_store;
+
+/* Later truth about (id, recipient). Tags: free for the queue's use; text of replies and so on lies in them. */
+struct spool_event {
+    struct mail_id id;
+    uint32_t recipient;  /* SPOOL_ALL: about the whole message */
+    uint8_t kind;        /* the queue's; SPOOL_EVENT_FINAL set: this recipient needs the content no more */
+    uint64_t wall_us;
+    struct view tags;
+};
+#define SPOOL_ALL UINT32_MAX
+#define SPOOL_EVENT_FINAL 0x80
+
+struct spool_store_owner {
+    void *ctx;
+    /* A durable message: found at recovery, or new. Views live during the call. */
+    void (*message)(void *ctx, const struct spool_message *message);
+    /* At recovery, after all messages, in the order they were logged. */
+    void (*event)(void *ctx, const struct spool_event *event);
+    /* A segment is ready to be handed to a writer; the owner owns the file (write-only). */
+    void (*segment)(void *ctx, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size, struct os_file *file);
+    /* An administrator must know: quarantine, failed sync, no space. */
+    void (*alarm)(void *ctx, struct view text);
+};
+
+struct spool_store_limits {
+    uint64_t segment_size;
+    unsigned free_max;     /* recycled segments kept */
+};
+
+/* A segment that a living writer holds: the store reads it up to `upto` and does not touch the rest. */
+struct spool_held {
+    enum spool_kind kind;
+    uint64_t segment, upto;
+};
+
+/* Makes an empty spool: the marker file with a fresh id, and its folders. The directory must be empty. */
+enum os_status spool_create(struct os *os, struct os_dir *dir);
+/* The lock of the whole server, tied to the returned file: OS_LOCKED when another server has it. OS_NOT_FOUND: no marker. */
+enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock);
+/* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */
+struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
+                                     const struct spool_store_limits *limits, const struct spool_held *held,
+                                     size_t held_count, struct buffer *error);
+void spool_store_close(struct spool_store *store);
+/* Prepares `count` segments; each comes by owner->segment. Does not wait. */
+void spool_store_need(struct spool_store *store, enum spool_kind kind, unsigned count);
+/* The frontier of a live segment has moved (notices may be lost or come twice): its new groups are read. */
+void spool_store_durable(struct spool_store *store, uint64_t segment, uint64_t upto);
+void spool_store_sealed(struct spool_store *store, uint64_t segment, uint64_t end);
+/* The writer that held it is dead: what it left is recovered as after a crash. */
+void spool_store_orphaned(struct spool_store *store, uint64_t segment);
+/* Logs an event; done(ctx, ok) comes when it is durable (many with one sync). false: no memory. */
+bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok), void *ctx);
+/* Every recipient has a durable final event: the content may go. */
+void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
+/* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it. */
+struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
+
+/* ---- looking at a spool while no server runs: `gonets spool check|dump` ---- */
+
+struct spool_look {
+    void *ctx;
+    void (*line)(void *ctx, struct view text); /* one line of the report */
+    bool dump;                                 /* every segment, group, message and event; else only a summary and what is wrong */
+};
+/* Returns the number of faults found; changes nothing. */
+uint64_t spool_look_at(struct os *os, struct os_dir *dir, const struct spool_look *look);
+
+#endif
