@@ -88,14 +88,13 @@ static void say_errors(struct os *os, const struct conf_error *error)
     }
 }
 
-/* The configuration of `gonets try`: everything into one Maildir, nothing relayed. */
-static void write_try(struct buffer *to, const struct supervisor_options *o, const char *account)
+/* The configuration of `gonets try`: everything into one Maildir, nothing relayed. Its paths lie below the mail directory, which
+ * is the folder we were started in; without root the account plays no part. */
+static void write_try(struct buffer *to, const struct supervisor_options *o)
 {
-    buffer_add_text(to, "hostname localhost.localdomain\nlog text\nworkers 1\nsegment 16M\n");
-    buffer_addf(to, "spool \"%s/spool\"\n", o->try_dir);
+    buffer_add_text(to, "hostname localhost.localdomain\nlog text\nworkers 1\nsegment 16M\nspool /spool\n");
     buffer_addf(to, "listen 127.0.0.1:%u lenient\n", o->try_port);
-    buffer_addf(to, "action inbox maildir \"%s/Maildir\" user %s\n", o->try_dir, account);
-    buffer_add_text(to, "match for any action inbox\n");
+    buffer_add_text(to, "action inbox maildir /Maildir user nobody\nmatch for any action inbox\n");
 }
 
 static bool read_conf(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
@@ -104,7 +103,7 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
     struct buffer try_text = BUFFER_OF(memory);
     struct source source = { os, VIEW_NONE };
     if (!o->config) {
-        write_try(&try_text, o, s->account ? s->account : "-");
+        write_try(&try_text, o);
         source.try_text = buffer_view(&try_text);
     }
     const struct conf_source from = { &source, read_source };
@@ -136,32 +135,22 @@ static bool print_conf(struct setup *s, int *exit_code)
 
 /* ---- spool ---- */
 
-static enum os_status make_dir(struct os *os, const char *path)
-{
-    enum os_status status;
-    struct os_dir *here = os_dir_path(os, ".", &status);
-    if (!here)
-        return status;
-    struct os_op make = { .kind = OS_MAKE_DIR, .dir = here, .name = path, .mode = 0700 };
-    os_run_ops(os, &make, 1);
-    os_dir_close(here);
-    return make.status == OS_EXISTS ? OS_OK : make.status;
-}
-
 /* Try mode makes what it needs; a server's spool is made on purpose, so that an unmounted disk is not taken for an empty one
  * (H148). */
-static bool prepare_try(struct setup *s, struct os *os, const struct supervisor_options *o, const char *spool, int *exit_code)
+static bool prepare_try(struct setup *s, struct os *os, int *exit_code)
 {
     char memory[512];
     struct buffer text = BUFFER_OF(memory);
-    enum os_status status = make_dir(os, o->try_dir);
-    if (status == OS_OK)
-        s->mail = os_dir_path(os, o->try_dir, &status);
-    if (status == OS_OK)
-        status = make_dir(os, spool);
+    enum os_status status;
+    s->mail = os_dir_path(os, ".", &status);
+    struct os_op make = { .kind = OS_MAKE_DIR, .dir = s->mail, .name = "spool", .mode = 0700 };
+    if (s->mail) {
+        os_run_ops(os, &make, 1);
+        status = make.status == OS_EXISTS ? OS_OK : make.status;
+    }
     if (status == OS_OK)
         return true;
-    buffer_addf(&text, "cannot make %s: %s", o->try_dir, os_status_text(status));
+    buffer_addf(&text, "cannot make the folder spool: %s", os_status_text(status));
     return fail(os, EX_NOPERM, exit_code, &text);
 }
 
@@ -192,9 +181,9 @@ static bool open_spool(struct setup *s, struct os *os, const struct supervisor_o
     char memory[1024], path[512];
     struct buffer text = BUFFER_OF(memory), name = BUFFER_OF(path);
     enum os_status status;
-    buffer_add(&name, s->conf.spool);
+    buffer_add(&name, o->config ? s->conf.spool : VIEW("spool"));
     buffer_add_char(&name, 0);
-    if (name.full || (!o->config && !prepare_try(s, os, o, path, exit_code)))
+    if (name.full || (!o->config && !prepare_try(s, os, exit_code)))
         return false;
     s->spool = os_dir_path(os, path, &status);
     if (!s->spool) {
@@ -246,7 +235,7 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 
 bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
 {
-    *s = (struct setup){ .account = !o->config && os_is_root(os) ? "nobody" : NULL };
+    *s = (struct setup){ 0 };
     if (!read_conf(s, os, o, exit_code) || !print_conf(s, exit_code))
         return false;
     s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);

@@ -41,7 +41,8 @@ struct supervisor {
     struct setup setup;
     struct list children;
     struct heap restarts;
-    bool stopping, announced, try_mode;
+    bool stopping, announced;
+    const char *try_dir; /* NULL: not in try mode */
     uint64_t stop_deadline_us;
 };
 
@@ -313,7 +314,7 @@ static void announce_try(struct supervisor *sv)
     buffer_addf(&text, "Gonets takes mail for every address on 127.0.0.1:%u. Send some from another shell:\n", port);
     buffer_addf(&text, "    gonets send --server 127.0.0.1:%u --from me@example.org --to you@example.org --subject Hello --text Hi\n", port);
     buffer_addf(&text, "    swaks --server 127.0.0.1:%u --from me@example.org --to you@example.org\n", port);
-    buffer_addf(&text, "It lands in %.*s/new. Nothing is relayed. Stop with Ctrl-C.", VIEW_FORMAT(sv->setup.conf.actions->path));
+    buffer_addf(&text, "It lands in %s/Maildir/new. Nothing is relayed. Stop with Ctrl-C.", sv->try_dir);
     struct view rest = buffer_view(&text);
     while (rest.len)
         os_log(sv->os, view_take_until(&rest, '\n'));
@@ -333,7 +334,7 @@ static void announce(struct supervisor *sv)
         event_address(&e, "address", &sv->setup.addresses[i]);
         event_end(&e);
     }
-    if (sv->try_mode)
+    if (sv->try_dir)
         announce_try(sv);
 }
 
@@ -376,15 +377,9 @@ static bool account_of(const struct supervisor *sv, const struct kind *kind, cha
 {
     struct buffer text;
     buffer_init(&text, name, size);
-    if (!os_is_root(sv->os))
+    if (!os_is_root(sv->os) || !kind->account)
         return false;
-    if (sv->setup.account) {
-        buffer_add_text(&text, sv->setup.account);
-    } else {
-        if (!kind->account)
-            return false;
-        buffer_addf(&text, "%.*s-%s", VIEW_FORMAT(sv->setup.conf.user), kind->account);
-    }
+    buffer_addf(&text, "%.*s-%s", VIEW_FORMAT(sv->setup.conf.user), kind->account);
     buffer_add_char(&text, 0);
     return !text.full;
 }
@@ -447,7 +442,7 @@ struct supervisor *supervisor_new(struct os *os, const struct supervisor_options
     if (!sv)
         return NULL;
     sv->os = os;
-    sv->try_mode = !options->config;
+    sv->try_dir = options->config ? NULL : options->try_dir;
     list_init(&sv->children);
     heap_init(&sv->restarts);
     if (!setup_open(&sv->setup, os, options, exit_code) || !add_children(sv)) {

@@ -8,7 +8,7 @@
 
 struct supervisor_options {
     const char *config;   /* path of the configuration; NULL: try mode */
-    const char *try_dir;  /* try mode: folder for spool and Maildir, made when absent */
+    const char *try_dir;  /* try mode: the folder of spool and Maildir, which is the working directory; its name for people */
     uint16_t try_port;    /* on 127.0.0.1 */
 };
 
@@ -29,7 +29,6 @@ struct setup {
     struct os_listener **listeners; /* workers × listens, in that order */
     size_t listen_count;
     struct address *addresses; /* of each listen, with the port that was taken */
-    const char *account;      /* try mode as root: the account all roles run as; else NULL */
 };
 
 bool setup_open(struct setup *setup, struct os *os, const struct supervisor_options *options, int *exit_code);
