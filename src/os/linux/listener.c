@@ -32,21 +32,33 @@ struct os_listener *os_linux_listener_new(struct os *os, int fd)
     return listener;
 }
 
-/* TCP_NODELAY is inherited by what is accepted. */
-static int bind_and_listen(const struct address *at)
+static void set_on(int fd, int level, int option)
+{
+    int on = 1;
+    setsockopt(fd, level, option, &on, sizeof on);
+}
+
+/* SO_REUSEPORT shares with every listener of our user that has it too, also with a second start of ourselves. So the
+ * first one binds without it, which fails when anybody has the address, and gets it afterwards, for the further ones.
+ * TCP_NODELAY is inherited by what is accepted. */
+static int bind_and_listen(const struct address *at, bool first)
 {
     struct sockaddr_storage name;
     socklen_t len = os_linux_to_sockaddr(at, &name);
-    int on = 1, v6_only = !is_any_v6(at);
+    int v6_only = !is_any_v6(at);
     int fd = socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     if (name.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&name, len) == 0 && listen(fd, BACKLOG) == 0)
+    set_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    set_on(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (!first)
+        set_on(fd, SOL_SOCKET, SO_REUSEPORT);
+    bool bound = bind(fd, (struct sockaddr *)&name, len) == 0;
+    if (first)
+        set_on(fd, SOL_SOCKET, SO_REUSEPORT);
+    if (bound && listen(fd, BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -55,20 +67,21 @@ static int bind_and_listen(const struct address *at)
 }
 
 /* Without IPv6 (not built in, or switched off for every interface) :: means all of IPv4. */
-static int open_listener(const struct address *at)
+static int open_listener(const struct address *at, bool first)
 {
-    int fd = bind_and_listen(at);
+    int fd = bind_and_listen(at, first);
     if (fd >= 0 || !is_any_v6(at) || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
         return fd;
     struct address v4 = any_v4;
     v4.port = at->port;
-    return bind_and_listen(&v4);
+    return bind_and_listen(&v4, first);
 }
 
-enum os_status os_listen(struct os *os, const struct address *at, struct os_listener **listener, struct address *bound)
+enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener,
+                         struct address *bound)
 {
     *listener = NULL;
-    int fd = open_listener(at);
+    int fd = open_listener(at, first);
     if (fd < 0)
         return os_linux_status(errno);
     if (bound)

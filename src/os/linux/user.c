@@ -1,7 +1,9 @@
+/* Accounts, and what we may do. */
 #include "os/linux/linux.h"
 
 #include <errno.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,4 +55,14 @@ bool os_is_root(struct os *os)
 {
     (void)os;
     return geteuid() == 0;
+}
+
+unsigned os_core_count(struct os *os)
+{
+    (void)os;
+    cpu_set_t allowed; /* those that we may use, which in a container are fewer than there are */
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        return (unsigned)CPU_COUNT(&allowed);
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
 }
