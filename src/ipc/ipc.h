@@ -1,4 +1,5 @@
 /* A link between two of our processes, with frames that wait when the other side is slow.
+ * A callback may close the link but must not free the struct; do that in an os_later task.
  * Every role always reads; what a compromised neighbour sends can only end its own link (H161). */
 #ifndef IPC_IPC_H
 #define IPC_IPC_H
