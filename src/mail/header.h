@@ -6,7 +6,7 @@
 
 struct mail_field {
     struct view name;  /* without blanks before the colon (obsolete syntax); empty: the line is not a field */
-    struct view value; /* after the colon, folds and their CRLF inside, without the last line end */
+    struct view value; /* after the colon, folds and their CRLF inside, without the last line end; empty without a name */
     struct view whole; /* the field as it stands with its last line end */
 };
 
