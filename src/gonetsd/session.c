@@ -6,7 +6,6 @@
 #include "gonetsd/transaction.h"
 
 static void on_stream(void *ctx, unsigned events);
-static void resume(struct session *s);
 
 /* ---- life ---- */
 
@@ -47,35 +46,53 @@ static void watch(struct session *s)
 
 /* ---- output ---- */
 
+/* Keeps text for when the client reads again, behind what is owed already. */
 static bool owe(struct session *s, struct view rest)
 {
-    char *owed = malloc(rest.len);
+    char *owed = realloc(s->owed, s->owed_len + rest.len);
     if (!owed)
         return false;
-    memcpy(owed, rest.at, rest.len);
-    free(s->owed);
+    memcpy(owed + s->owed_len, rest.at, rest.len);
+    if (!s->owed)
+        s->owed_deadline_us = os_now_us(s->smtpd->os) + s->listener->profile.command_us_max;
     s->owed = owed;
-    s->owed_len = rest.len;
-    s->owed_deadline_us = os_now_us(s->smtpd->os) + s->listener->profile.command_us_max;
+    s->owed_len += rest.len;
     return true;
 }
 
-/* Sends what it can; the rest is owed, and the machine rests until the client has read it. False: the link is broken. */
+/* Writes as much of *text as the client takes now; false: the link is broken. */
+static bool write_some(struct session *s, struct view *text)
+{
+    while (text->len) {
+        size_t put = 0;
+        const struct os_slice slice = { text->at, text->len };
+        enum os_status status = os_stream_write(s->stream, &slice, 1, &put);
+        if (status != OS_OK)
+            return status == OS_AGAIN;
+        view_take(text, put);
+    }
+    return true;
+}
+
+/* What cannot be sent now is owed, and the machine rests until the client has read it. */
 static bool send_out(struct session *s, struct view text)
 {
-    while (text.len) {
-        size_t put = 0;
-        const struct os_slice slice = { text.at, text.len };
-        enum os_status status = os_stream_write(s->stream, &slice, 1, &put);
-        if (status == OS_AGAIN)
-            return owe(s, text);
-        if (status != OS_OK)
-            return false;
-        view_take(&text, put);
-    }
+    if (!s->owed && !write_some(s, &text))
+        return false;
+    return text.len == 0 || owe(s, text);
+}
+
+static bool send_owed(struct session *s)
+{
+    struct view rest = { s->owed, s->owed_len };
+    if (!write_some(s, &rest))
+        return false;
+    memmove(s->owed, rest.at, rest.len);
+    s->owed_len = rest.len;
+    if (rest.len)
+        return true;
     free(s->owed);
     s->owed = NULL;
-    s->owed_len = 0;
     s->owed_deadline_us = UINT64_MAX;
     return true;
 }
@@ -257,12 +274,9 @@ static void resume(struct session *s)
 
 static void on_writable(struct session *s)
 {
-    struct view owed = { s->owed, s->owed_len };
-    if (!send_out(s, owed)) {
+    if (!send_owed(s))
         destroy(s);
-        return;
-    }
-    if (!s->owed)
+    else if (!s->owed)
         resume(s);
 }
 

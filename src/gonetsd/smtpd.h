@@ -20,13 +20,13 @@ struct smtpd {
     struct spool_writer *writer;
     struct ipc qmgr, auth;
     struct list listeners, sessions, lookups;
+    struct list closed;           /* listeners whose sessions may still be there */
     size_t session_count;
     struct heap timers;
     struct mail_id_maker ids;
     struct map accounts;          /* answers of auth, kept for a while */
     uint64_t last_ticket;
     bool ready, stopping;
-    struct os_task stop_task;
     char input[2 * SMTPD_INPUT_MAX]; /* what was kept, and what is read behind it */
     char output[SMTPD_OUTPUT_MAX];
 };
