@@ -89,8 +89,8 @@ void mail_date_add(struct buffer *to, uint64_t wall_us, int utc_offset_min)
 void mail_date_add_asctime(struct buffer *to, uint64_t wall_us)
 {
     struct civil at = civil_of((int64_t)(wall_us / US_PER_S));
-    buffer_addf(to, "%.3s %.3s %2d %02d:%02d:%02d %04lld", weekday_name(&at), month_name(&at), at.day, at.hour, at.minute,
-                at.second, (long long)at.year);
+    buffer_addf(to, "%.3s %.3s %2d %02d:%02d:%02d %04lld", weekday_name(&at), month_name(&at), at.day, at.hour,
+                at.minute, at.second, (long long)at.year);
 }
 
 void mail_date_add_iso(struct buffer *to, uint64_t wall_us)

@@ -33,12 +33,18 @@ static const struct {
 } writing[] = {
     { 0, 0, "Thu, 1 Jan 1970 00:00:00 +0000", "1970-01-01T00:00:00.000000Z", "Thu Jan  1 00:00:00 1970" },
     { 0, -210, "Wed, 31 Dec 1969 20:30:00 -0330", "1970-01-01T00:00:00.000000Z", "Thu Jan  1 00:00:00 1970" },
-    { 951782400000001, 60, "Tue, 29 Feb 2000 01:00:00 +0100", "2000-02-29T00:00:00.000001Z", "Tue Feb 29 00:00:00 2000" },
-    { 1795285800123456, 180, "Sat, 21 Nov 2026 21:30:00 +0300", "2026-11-21T18:30:00.123456Z", "Sat Nov 21 18:30:00 2026" },
-    { 2147483647999999, 0, "Tue, 19 Jan 2038 03:14:07 +0000", "2038-01-19T03:14:07.999999Z", "Tue Jan 19 03:14:07 2038" },
-    { 2147483648000000, 0, "Tue, 19 Jan 2038 03:14:08 +0000", "2038-01-19T03:14:08.000000Z", "Tue Jan 19 03:14:08 2038" },
-    { 4102444800000000, -720, "Thu, 31 Dec 2099 12:00:00 -1200", "2100-01-01T00:00:00.000000Z", "Fri Jan  1 00:00:00 2100" },
-    { 4107542400000000, 840, "Mon, 1 Mar 2100 14:00:00 +1400", "2100-03-01T00:00:00.000000Z", "Mon Mar  1 00:00:00 2100" },
+    { 951782400000001, 60, "Tue, 29 Feb 2000 01:00:00 +0100", "2000-02-29T00:00:00.000001Z",
+      "Tue Feb 29 00:00:00 2000" },
+    { 1795285800123456, 180, "Sat, 21 Nov 2026 21:30:00 +0300", "2026-11-21T18:30:00.123456Z",
+      "Sat Nov 21 18:30:00 2026" },
+    { 2147483647999999, 0, "Tue, 19 Jan 2038 03:14:07 +0000", "2038-01-19T03:14:07.999999Z",
+      "Tue Jan 19 03:14:07 2038" },
+    { 2147483648000000, 0, "Tue, 19 Jan 2038 03:14:08 +0000", "2038-01-19T03:14:08.000000Z",
+      "Tue Jan 19 03:14:08 2038" },
+    { 4102444800000000, -720, "Thu, 31 Dec 2099 12:00:00 -1200", "2100-01-01T00:00:00.000000Z",
+      "Fri Jan  1 00:00:00 2100" },
+    { 4107542400000000, 840, "Mon, 1 Mar 2100 14:00:00 +1400", "2100-03-01T00:00:00.000000Z",
+      "Mon Mar  1 00:00:00 2100" },
 };
 
 static void writes_dates(void **state)
@@ -94,9 +100,9 @@ static void every_day_to_2200(void **state)
         int offset = offsets[us / DAY_US % COUNT(offsets)], read_offset;
         uint64_t second_us = us / DAY_US * 7919 % 86400 * 1000000;
         int seconds = (int)(second_us / 1000000);
-        snprintf(want, sizeof want, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", "SunMonTueWedThuFriSat" + 3 * at.weekday, at.day,
-                 "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * at.month, at.year, seconds / 3600, seconds / 60 % 60,
-                 seconds % 60);
+        snprintf(want, sizeof want, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", "SunMonTueWedThuFriSat" + 3 * at.weekday,
+                 at.day, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * at.month, at.year, seconds / 3600,
+                 seconds / 60 % 60, seconds % 60);
         mail_date_add(&got, us + second_us, 0);
         expect_text("day", &got, want);
         if (us < DAY_US)
@@ -158,13 +164,38 @@ static void refuses_dates(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", " ", "Fri", "Fri,", "21", "21 Nov", "21 Nov 1997", "21 Nov 1997 09", "0 Nov 1997 09:55 +0000",
-        "32 Jan 1997 09:55 +0000", "31 Nov 1997 09:55 +0000", "29 Feb 1900 00:00 +0000", "29 Feb 2001 00:00 +0000",
-        "21 Nof 1997 09:55 +0000", "21 No 1997 09:55 +0000", "21 13 1997 09:55 +0000", "21 Nov 1899 09:55 +0000",
-        "21 Nov 10000 09:55 +0000", "21 Nov 1997 24:00 +0000", "21 Nov 1997 09:60 +0000", "21 Nov 1997 09:55:61 +0000",
-        "21 Nov 1997 09:55:06 +0060", "21 Nov 1997 09:55:06 +9960", "21 Nov 1997 09:55:06 +99999", "21 Nov 1997 09:55:06 +",
-        "-21 Nov 1997 09:55 +0000", "Some, 21 Nov 1997 09:55 +0000", "21 Nov 1997 (09:55 +0000", "(\\", "((((",
-        "18446744073709551616 Nov 1997 09:55 +0000", "21 Nov 1997 0x9:55 +0000",
+        "",
+        " ",
+        "Fri",
+        "Fri,",
+        "21",
+        "21 Nov",
+        "21 Nov 1997",
+        "21 Nov 1997 09",
+        "0 Nov 1997 09:55 +0000",
+        "32 Jan 1997 09:55 +0000",
+        "31 Nov 1997 09:55 +0000",
+        "29 Feb 1900 00:00 +0000",
+        "29 Feb 2001 00:00 +0000",
+        "21 Nof 1997 09:55 +0000",
+        "21 No 1997 09:55 +0000",
+        "21 13 1997 09:55 +0000",
+        "21 Nov 1899 09:55 +0000",
+        "21 Nov 10000 09:55 +0000",
+        "21 Nov 1997 24:00 +0000",
+        "21 Nov 1997 09:60 +0000",
+        "21 Nov 1997 09:55:61 +0000",
+        "21 Nov 1997 09:55:06 +0060",
+        "21 Nov 1997 09:55:06 +9960",
+        "21 Nov 1997 09:55:06 +99999",
+        "21 Nov 1997 09:55:06 +",
+        "-21 Nov 1997 09:55 +0000",
+        "Some, 21 Nov 1997 09:55 +0000",
+        "21 Nov 1997 (09:55 +0000",
+        "(\\",
+        "((((",
+        "18446744073709551616 Nov 1997 09:55 +0000",
+        "21 Nov 1997 0x9:55 +0000",
     };
     for (size_t i = 0; i < COUNT(texts); i++) {
         int64_t wall_us;
@@ -270,9 +301,8 @@ static void suite_of_mail_parser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_dates),  cmocka_unit_test(every_day_to_2200),
-        cmocka_unit_test(reads_dates),   cmocka_unit_test(refuses_dates),
-        cmocka_unit_test(suite_of_mail_parser),
+        cmocka_unit_test(writes_dates),  cmocka_unit_test(every_day_to_2200),    cmocka_unit_test(reads_dates),
+        cmocka_unit_test(refuses_dates), cmocka_unit_test(suite_of_mail_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,10 @@
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define TEXT(literal) { literal, sizeof(literal) - 1 } /* a struct view in a table */
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        literal, sizeof(literal) - 1                                                                                   \
+    } /* a struct view in a table */
 
 /* Fields are written as name=value, with | between; a line that is no field as "!" and the line. */
 static const struct {
@@ -122,9 +125,10 @@ static void expect_agreement(struct view message)
     mail_scan_start(&scan);
     mail_scan_feed(&scan, message);
     const struct mail_facts *got = mail_scan_end(&scan);
-    if (got->headless != want.headless || got->header_size != want.header_size || got->field_count != want.field_count ||
-        got->received_count != want.received_count || got->has_return_path != want.has_return_path ||
-        got->has_date != want.has_date || got->has_from != want.has_from || got->has_message_id != want.has_message_id ||
+    if (got->headless != want.headless || got->header_size != want.header_size ||
+        got->field_count != want.field_count || got->received_count != want.received_count ||
+        got->has_return_path != want.has_return_path || got->has_date != want.has_date ||
+        got->has_from != want.has_from || got->has_message_id != want.has_message_id ||
         got->header_nul != want.header_nul)
         fail_msg("scanner and parser differ over \"%.*s\"", VIEW_FORMAT(message));
 }
@@ -134,12 +138,37 @@ static void scanner_and_parser_agree(void **state)
 {
     (void)state;
     static const struct view lines[] = {
-        TEXT("From: a@b"), TEXT("from :a@b"), TEXT("From\t : a@b"), TEXT("Fr om: a@b"), TEXT("From"), TEXT(": a@b"),
-        TEXT("From a@b Sat"), TEXT(" From: a@b"), TEXT("\tDate: x"), TEXT("DATE:"), TEXT("Date\r: x"), TEXT("Da\0te: x"),
-        TEXT("Date\0: x"), TEXT("\xc3\xa4: x"), TEXT("Received: by x"), TEXT("receiveD   :y"), TEXT("Received"),
-        TEXT("Received-SPF: x"), TEXT("X-Received: x"), TEXT("Message-ID: <a@b>"), TEXT("Message-ID-and-more: x"),
-        TEXT("Return-Path:<>"), TEXT("Return-Path"), TEXT("."), TEXT("..From: x"), TEXT(" "), TEXT("\t"), TEXT(""),
-        TEXT("\r"), TEXT("A-name-longer-than-the-scanner-keeps: x"), TEXT("A-name-longer-than-the-scanner-keeps : x"),
+        TEXT("From: a@b"),
+        TEXT("from :a@b"),
+        TEXT("From\t : a@b"),
+        TEXT("Fr om: a@b"),
+        TEXT("From"),
+        TEXT(": a@b"),
+        TEXT("From a@b Sat"),
+        TEXT(" From: a@b"),
+        TEXT("\tDate: x"),
+        TEXT("DATE:"),
+        TEXT("Date\r: x"),
+        TEXT("Da\0te: x"),
+        TEXT("Date\0: x"),
+        TEXT("\xc3\xa4: x"),
+        TEXT("Received: by x"),
+        TEXT("receiveD   :y"),
+        TEXT("Received"),
+        TEXT("Received-SPF: x"),
+        TEXT("X-Received: x"),
+        TEXT("Message-ID: <a@b>"),
+        TEXT("Message-ID-and-more: x"),
+        TEXT("Return-Path:<>"),
+        TEXT("Return-Path"),
+        TEXT("."),
+        TEXT("..From: x"),
+        TEXT(" "),
+        TEXT("\t"),
+        TEXT(""),
+        TEXT("\r"),
+        TEXT("A-name-longer-than-the-scanner-keeps: x"),
+        TEXT("A-name-longer-than-the-scanner-keeps : x"),
         TEXT("                              : x"),
     };
     static const struct view ends[] = { TEXT("\r\n"), TEXT("\n"), TEXT("\r\r\n"), TEXT("\r"), TEXT("") };

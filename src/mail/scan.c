@@ -150,9 +150,9 @@ const struct mail_facts *mail_scan_end(struct mail_scan *scan)
 
 static void flags_of(struct mail_facts *facts, bool *flags[FLAG_COUNT])
 {
-    bool *all[FLAG_COUNT] = { &facts->eight_bit,       &facts->nul,        &facts->header_nul,     &facts->dot_lines,
-                              &facts->bare_cr_lf,      &facts->headless,   &facts->ends_with_crlf, &facts->has_return_path,
-                              &facts->has_date,        &facts->has_from,   &facts->has_message_id };
+    bool *all[FLAG_COUNT] = { &facts->eight_bit,  &facts->nul,      &facts->header_nul,     &facts->dot_lines,
+                              &facts->bare_cr_lf, &facts->headless, &facts->ends_with_crlf, &facts->has_return_path,
+                              &facts->has_date,   &facts->has_from, &facts->has_message_id };
     memcpy(flags, all, sizeof all);
 }
 

@@ -9,7 +9,10 @@
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define TEXT(literal) { literal, sizeof(literal) - 1 } /* a struct view in a table */
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        literal, sizeof(literal) - 1                                                                                   \
+    } /* a struct view in a table */
 
 static const struct {
     struct view text;
@@ -18,7 +21,8 @@ static const struct {
     { TEXT(""), { .ends_with_crlf = true } },
     /* H7: contents that begin oddly */
     { TEXT("\r\n"), { .size = 2, .header_size = 2, .ends_with_crlf = true } },
-    { TEXT(".\r\n"), { .size = 3, .header_size = 3, .line_max = 1, .field_count = 1, .dot_lines = true, .ends_with_crlf = true } },
+    { TEXT(".\r\n"),
+      { .size = 3, .header_size = 3, .line_max = 1, .field_count = 1, .dot_lines = true, .ends_with_crlf = true } },
     { TEXT("From x\r\n"), { .size = 8, .header_size = 8, .line_max = 6, .field_count = 1, .ends_with_crlf = true } },
     { TEXT(" folded\r\n"), { .size = 9, .line_max = 7, .headless = true, .ends_with_crlf = true } },
     { TEXT("\t\r\n\r\nx\r\n"), { .size = 8, .line_max = 1, .headless = true, .ends_with_crlf = true } },
@@ -27,12 +31,29 @@ static const struct {
     { TEXT("\r\nFrom: x\r\nDate: y\r\nReceived: z\r\n"),
       { .size = 33, .header_size = 2, .line_max = 11, .ends_with_crlf = true } },
     { TEXT("Received: a\r\nReceived:\r\n by b\r\nFROM: c\r\ndate : d\r\nMessage-Id: e\r\nReturn-Path: f\r\n\r\n.\r\n"),
-      { .size = 86, .header_size = 83, .line_max = 14, .field_count = 6, .received_count = 2, .dot_lines = true,
-        .ends_with_crlf = true, .has_return_path = true, .has_date = true, .has_from = true, .has_message_id = true } },
-    { TEXT("a:\xe4\r\n\r\n"), { .size = 7, .header_size = 7, .line_max = 3, .field_count = 1, .eight_bit = true, .ends_with_crlf = true } },
-    { TEXT("a:\r\n\r\n1234567\x80"), { .size = 14, .header_size = 6, .line_max = 8, .field_count = 1, .eight_bit = true } },
+      { .size = 86,
+        .header_size = 83,
+        .line_max = 14,
+        .field_count = 6,
+        .received_count = 2,
+        .dot_lines = true,
+        .ends_with_crlf = true,
+        .has_return_path = true,
+        .has_date = true,
+        .has_from = true,
+        .has_message_id = true } },
+    { TEXT("a:\xe4\r\n\r\n"),
+      { .size = 7, .header_size = 7, .line_max = 3, .field_count = 1, .eight_bit = true, .ends_with_crlf = true } },
+    { TEXT("a:\r\n\r\n1234567\x80"),
+      { .size = 14, .header_size = 6, .line_max = 8, .field_count = 1, .eight_bit = true } },
     { TEXT("a:\0\r\n\r\n"),
-      { .size = 7, .header_size = 7, .line_max = 3, .field_count = 1, .nul = true, .header_nul = true, .ends_with_crlf = true } },
+      { .size = 7,
+        .header_size = 7,
+        .line_max = 3,
+        .field_count = 1,
+        .nul = true,
+        .header_nul = true,
+        .ends_with_crlf = true } },
     { TEXT("a:\r\n\r\nbody with\0\r\n"),
       { .size = 18, .header_size = 6, .line_max = 10, .field_count = 1, .nul = true, .ends_with_crlf = true } },
     { TEXT("a:\n\nb\r\n"),
@@ -43,9 +64,16 @@ static const struct {
       { .size = 10, .header_size = 6, .line_max = 2, .field_count = 1, .bare_cr_lf = true, .ends_with_crlf = true } },
     { TEXT("a:\r\n\r\nb\r"), { .size = 8, .header_size = 6, .line_max = 2, .field_count = 1, .bare_cr_lf = true } },
     { TEXT("a:\r\n\r\nb\n"), { .size = 8, .header_size = 6, .line_max = 2, .field_count = 1, .bare_cr_lf = true } },
-    { TEXT("a:\r\n\r\nx\n.y\r\n"), { .size = 12, .header_size = 6, .line_max = 2, .field_count = 1, .dot_lines = true,
-                                    .bare_cr_lf = true, .ends_with_crlf = true } },
-    { TEXT("a:\r\n\r\nb..\r\n c.\r\n"), { .size = 16, .header_size = 6, .line_max = 3, .field_count = 1, .ends_with_crlf = true } },
+    { TEXT("a:\r\n\r\nx\n.y\r\n"),
+      { .size = 12,
+        .header_size = 6,
+        .line_max = 2,
+        .field_count = 1,
+        .dot_lines = true,
+        .bare_cr_lf = true,
+        .ends_with_crlf = true } },
+    { TEXT("a:\r\n\r\nb..\r\n c.\r\n"),
+      { .size = 16, .header_size = 6, .line_max = 3, .field_count = 1, .ends_with_crlf = true } },
 };
 
 static bool same(const struct mail_facts *a, const struct mail_facts *b)
@@ -166,8 +194,10 @@ static void is_fast(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_facts_at_every_split), cmocka_unit_test(any_pieces_give_the_same),
-        cmocka_unit_test(packs_facts),                cmocka_unit_test(refuses_impossible_facts),
+        cmocka_unit_test(finds_facts_at_every_split),
+        cmocka_unit_test(any_pieces_give_the_same),
+        cmocka_unit_test(packs_facts),
+        cmocka_unit_test(refuses_impossible_facts),
         cmocka_unit_test(is_fast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
