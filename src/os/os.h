@@ -111,9 +111,9 @@ void os_stream_close(struct os_stream *stream);
  * from: source address or NULL. */
 enum os_status os_connect(struct os *os, const struct address *to, const struct address *from, struct os_stream **stream);
 
-/* An address of :: takes IPv6 and IPv4. Every call for the same address makes one more listener beside the
- * others (SO_REUSEPORT): one for each worker. Port 0: any free one; *at then tells which. */
-enum os_status os_listen(struct os *os, const struct address *at, struct os_listener **listener, struct address *bound);
+/* An address of :: takes IPv6 and IPv4. The first call for an address fails with OS_IN_USE when anybody else has it; further ones
+ * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. */
+enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener, struct address *bound);
 enum os_status os_accept(struct os_listener *listener, struct os_stream **stream); /* OS_OK, OS_AGAIN or an error */
 void os_listener_watch(struct os_listener *listener, bool wanted, os_event *on, void *ctx);
 void os_listener_close(struct os_listener *listener);
@@ -273,6 +273,7 @@ struct os_user {
 /* OS_NOT_FOUND only when the answer is sure; a directory that does not answer gives OS_AGAIN (H82). */
 enum os_status os_user_find(struct os *os, struct view name, struct os_user *user);
 bool os_is_root(struct os *os);
+unsigned os_core_count(struct os *os); /* at least 1 */
 
 /* ---- processes ---- */
 
