@@ -124,7 +124,8 @@ void mem_inode_drop(struct inode *inode)
 static uint64_t used(const struct mem_disk *disk)
 {
     uint64_t bytes = 0;
-    list_each(link, &disk->inodes) {
+    list_each(link, &disk->inodes)
+    {
         const struct inode *inode = list_entry(link, struct inode, in_disk);
         bytes += inode->links || inode->handles ? inode->cached.content.size : 0;
     }

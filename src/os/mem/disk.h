@@ -49,10 +49,10 @@ struct inode {
     unsigned handles;
     uint64_t number;
     struct state cached, durable;
-    char *target;             /* of a symbolic link */
-    struct open_file *locked; /* flock */
-    struct os *range_locked;  /* fcntl */
-    struct inode *twin;       /* while cloning */
+    char *target;                   /* of a symbolic link */
+    struct open_file *locked;       /* flock */
+    struct open_file *range_locked; /* fcntl */
+    struct inode *twin;             /* while cloning */
 };
 
 enum unit_kind { UNIT_SECTOR, UNIT_ZEROS, UNIT_GROWTH, UNIT_CUT, UNIT_ATTRIBUTES, UNIT_ADD, UNIT_REMOVE, UNIT_RENAME };
@@ -93,7 +93,7 @@ struct mem_disk {
 
 struct inode *mem_inode_new(struct mem_disk *disk, enum inode_kind kind, const struct attributes *attributes);
 void mem_inode_hold(struct inode *inode);
-void mem_inode_drop(struct inode *inode);                  /* may free it */
+void mem_inode_drop(struct inode *inode); /* may free it */
 /* Around work on all of them that may let go of some. */
 void mem_disk_hold_all(struct mem_disk *disk);
 void mem_disk_drop_all(struct mem_disk *disk);

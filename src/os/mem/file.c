@@ -24,12 +24,12 @@ static void cut_file(struct handle *handle)
     if (!open)
         return;
     struct inode *inode = open->inode;
-    if (inode->range_locked == handle->os)
-        inode->range_locked = NULL; /* fcntl: closing any handle of the file lets go of the process's lock */
     if (--open->refs > 0)
         return;
     if (inode->locked == open)
         inode->locked = NULL;
+    if (inode->range_locked == open)
+        inode->range_locked = NULL;
     inode->disk->handles--;
     inode->handles--;
     mem_inode_drop(inode);
@@ -240,25 +240,25 @@ enum os_status mem_op_sync(struct os *os, struct os_op *op)
 
 /* ---- locks and attributes ---- */
 
+static enum os_status lock(struct open_file **holder, struct open_file *open)
+{
+    if (*holder && *holder != open)
+        return OS_LOCKED;
+    *holder = open;
+    return OS_OK;
+}
+
 enum os_status mem_op_lock(struct os *os, struct os_op *op)
 {
     (void)os;
-    struct open_file *open = (*op->file)->open;
-    if (open->inode->locked && open->inode->locked != open)
-        return OS_LOCKED;
-    open->inode->locked = open;
-    return OS_OK;
+    return lock(&(*op->file)->open->inode->locked, (*op->file)->open);
 }
 
 enum os_status mem_op_lock_range(struct os *os, struct os_op *op)
 {
+    (void)os;
     struct open_file *open = (*op->file)->open;
-    if (!open->writes)
-        return OS_DENIED;
-    if (open->inode->range_locked && open->inode->range_locked != os)
-        return OS_LOCKED;
-    open->inode->range_locked = os;
-    return OS_OK;
+    return open->writes ? lock(&open->inode->range_locked, open) : OS_DENIED;
 }
 
 enum os_status mem_op_set_times(struct os *os, struct os_op *op)

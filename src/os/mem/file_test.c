@@ -198,6 +198,15 @@ static void test_read_and_stat(void **state)
     assert_int_equal(stat.modified_us, os_wall_us(f.os));
     assert_int_equal(run(f.os, (struct os_op){ .kind = OS_STAT, .dir = f.root, .name = "d", .stat = &stat }), OS_OK);
     assert_true(stat.directory);
+    assert_int_equal(run(f.os, (struct os_op){ .kind = OS_STAT, .dir = f.root, .stat = &stat }), OS_OK);
+    assert_int_equal(stat.inode, 1);
+    mem_disk_symlink(mem_host_disk(f.host), "/link", "b");
+    struct os_op link = { .kind = OS_STAT, .dir = f.root, .name = "link", .stat = &stat };
+    assert_int_equal(run(f.os, link), OS_OK);
+    assert_int_equal(stat.inode, inode);
+    link.flags = OS_NO_FOLLOW;
+    assert_int_equal(run(f.os, link), OS_OK);
+    assert_false(stat.regular || stat.directory);
     assert_int_equal(run(f.os, (struct os_op){ .kind = OS_STAT, .dir = f.root, .name = "c", .stat = &stat }),
                      OS_NOT_FOUND);
     script_run(f.os, "rm a; rm b"); /* an open file lives on without a name */

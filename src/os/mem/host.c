@@ -8,6 +8,7 @@
 #define BOOT_US       1000000          /* the monotonic clock of a host when it starts */
 #define OP_US_MAX     50
 #define SYNC_US_MAX   2000
+#define LOG_LINE_MAX  4095
 
 struct mem_host *mem_host_new(struct mem_world *world, const char *name)
 {
@@ -119,16 +120,8 @@ struct view mem_host_log(struct mem_host *host)
     return (struct view){ host->log, host->log_len };
 }
 
-void os_log(struct os *os, struct view line)
+static void keep_line(struct mem_host *host, struct view line)
 {
-    struct mem_host *host = os->host;
-    if (os->cut)
-        return;
-    mem_trace(os->world, os, "log", line.len, mem_hash(0, line.at, line.len));
-    if (host->on_log) {
-        host->on_log(host->log_ctx, os, line);
-        return;
-    }
     host->log = realloc(host->log, host->log_len + line.len + 1);
     if (!host->log)
         abort();
@@ -136,4 +129,21 @@ void os_log(struct os *os, struct view line)
         memcpy(host->log + host->log_len, line.at, line.len);
     host->log_len += line.len + 1;
     host->log[host->log_len - 1] = '\n';
+}
+
+void os_log(struct os *os, struct view line)
+{
+    char text[LOG_LINE_MAX];
+    struct buffer clean = BUFFER_OF(text);
+    if (os->cut)
+        return;
+    line = view_slice(line, 0, LOG_LINE_MAX);
+    for (size_t i = 0; i < line.len; i++)
+        buffer_add_char(&clean, (unsigned char)line.at[i] < ' ' || line.at[i] == 0x7f ? '?' : line.at[i]);
+    line = buffer_view(&clean);
+    mem_trace(os->world, os, "log", line.len, mem_hash(0, line.at, line.len));
+    if (os->host->on_log)
+        os->host->on_log(os->host->log_ctx, os, line);
+    else
+        keep_line(os->host, line);
 }

@@ -12,6 +12,7 @@ struct os_queue {
     struct os_request *first, **end;
     size_t at;     /* operation of the first request */
     unsigned step; /* of that operation */
+    bool freed;    /* goes when it is empty */
 };
 
 /* Plans the next step of the first request, or its done. */
@@ -29,6 +30,13 @@ static void plan(struct os_queue *queue)
     mem_event_set(os->world, &queue->event, os->world->now_us + delay);
 }
 
+static void free_queue(struct os_queue *queue)
+{
+    mem_event_cancel(queue->os->world, &queue->event);
+    list_remove(&queue->in_process);
+    free(queue);
+}
+
 static void finish(struct os_queue *queue)
 {
     struct os_request *request = queue->first;
@@ -37,7 +45,9 @@ static void finish(struct os_queue *queue)
         queue->end = &queue->first;
     queue->at = queue->step = 0;
     plan(queue);
-    request->done(request->ctx); /* may free the queue */
+    if (queue->freed && !queue->first)
+        free_queue(queue);
+    request->done(request->ctx);
 }
 
 static void run_step(struct mem_event *event)
@@ -69,15 +79,14 @@ struct os_queue *os_queue_new(struct os *os)
 
 void os_queue_free(struct os_queue *queue)
 {
-    if (!queue)
-        return;
-    assert(!queue->first);
-    list_remove(&queue->in_process);
-    free(queue);
+    queue->freed = true;
+    if (!queue->first)
+        free_queue(queue);
 }
 
 void os_submit(struct os_queue *queue, struct os_request *request)
 {
+    assert(!queue->freed);
     if (queue->os->cut)
         return;
     request->next = NULL;
@@ -86,6 +95,19 @@ void os_submit(struct os_queue *queue, struct os_request *request)
     queue->end = &request->next;
     if (idle)
         plan(queue);
+}
+
+void mem_queues_rest(struct os *os)
+{
+    list_each(link, &os->queues)
+    {
+        struct os_queue *queue = list_entry(link, struct os_queue, in_process);
+        for (; queue->first; queue->first = queue->first->next, queue->at = queue->step = 0)
+            for (; queue->at < queue->first->count; queue->at++, queue->step = 0)
+                while (!mem_op_step(os, &queue->first->ops[queue->at], queue->step))
+                    queue->step++;
+        queue->end = &queue->first;
+    }
 }
 
 void mem_queues_cut(struct os *os)
@@ -101,5 +123,5 @@ void mem_queues_cut(struct os *os)
 
 void mem_queues_free(struct os *os)
 {
-    list_each_safe(link, &os->queues) os_queue_free(list_entry(link, struct os_queue, in_process));
+    list_each_safe(link, &os->queues) free_queue(list_entry(link, struct os_queue, in_process));
 }

@@ -95,9 +95,9 @@ enum os_status os_disk_free(struct os_dir *dir, uint64_t *bytes, uint64_t *files
 
 /* ---- names ---- */
 
-static enum os_status find(const struct os *os, const struct os_op *op, struct place *place)
+static enum os_status find(const struct os *os, const struct os_op *op, bool follow, struct place *place)
 {
-    enum os_status status = mem_walk(os, mem_dir_inode(op->dir), op->name, false, place);
+    enum os_status status = mem_walk(os, mem_dir_inode(op->dir), op->name, follow, place);
     return status == OS_OK && !place->inode ? OS_NOT_FOUND : status;
 }
 
@@ -121,7 +121,7 @@ static enum os_status may_remove(const struct os *os, const struct place *place)
 enum os_status mem_op_link(struct os *os, struct os_op *op)
 {
     struct place from, to;
-    enum os_status status = find(os, op, &from);
+    enum os_status status = find(os, op, false, &from);
     if (status == OS_OK)
         status = find_to(os, op, &to);
     if (status == OS_OK)
@@ -148,7 +148,7 @@ static enum os_status may_replace(const struct os *os, const struct place *from,
 enum os_status mem_op_rename(struct os *os, struct os_op *op)
 {
     struct place from, to;
-    enum os_status status = find(os, op, &from);
+    enum os_status status = find(os, op, false, &from);
     if (status == OS_OK)
         status = find_to(os, op, &to);
     if (status == OS_OK)
@@ -177,7 +177,7 @@ static void take_name(const struct place *place)
 enum os_status mem_op_unlink(struct os *os, struct os_op *op)
 {
     struct place place;
-    enum os_status status = find(os, op, &place);
+    enum os_status status = find(os, op, false, &place);
     if (status == OS_OK)
         status = place.inode->kind == INODE_DIR ? OS_IS_DIR : may_remove(os, &place);
     if (status == OS_OK)
@@ -188,7 +188,7 @@ enum os_status mem_op_unlink(struct os *os, struct os_op *op)
 enum os_status mem_op_remove_dir(struct os *os, struct os_op *op)
 {
     struct place place;
-    enum os_status status = find(os, op, &place);
+    enum os_status status = find(os, op, false, &place);
     if (status == OS_OK)
         status = place.inode->kind != INODE_DIR ? OS_NOT_DIR : may_remove(os, &place);
     if (status == OS_OK && place.inode->cached.names.count > 0)
@@ -232,10 +232,12 @@ enum os_status mem_op_sync_fs(struct os *os, struct os_op *op)
 
 enum os_status mem_op_stat(struct os *os, struct os_op *op)
 {
-    struct place place = { .inode = op->file ? (*op->file)->open->inode : NULL };
-    enum os_status status = op->file ? OS_OK : find(os, op, &place);
-    if (status != OS_OK)
-        return status;
+    struct place place = { .inode = op->file ? (*op->file)->open->inode : op->dir->inode };
+    if (!op->file && op->name) {
+        enum os_status status = find(os, op, !(op->flags & OS_NO_FOLLOW), &place);
+        if (status != OS_OK)
+            return status;
+    }
     const struct inode *inode = place.inode;
     const struct attributes *a = &inode->cached.attributes;
     *op->stat = (struct os_stat){
