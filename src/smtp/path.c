@@ -352,3 +352,14 @@ bool smtp_path_same(const struct smtp_path *a, const struct smtp_path *b)
         return view_equal_nocase(b_local, POSTMASTER);
     return view_equal(a_local, b_local);
 }
+
+void smtp_literal_add(struct buffer *to, const struct address *address)
+{
+    struct address bare = *address;
+    bare.scope = 0;
+    buffer_add_char(to, '[');
+    if (!address_is_v4(&bare))
+        buffer_add(to, IPV6_LITERAL_TAG);
+    address_add_ip(to, &bare);
+    buffer_add_char(to, ']');
+}
