@@ -214,7 +214,7 @@ static void client_that_never_reads(void **state)
     free(bytes);
 }
 
-/* H24: the end of the link after any byte: a message only when its end has come. */
+/* The end of the link after any byte: a message only when its end has come. */
 static void link_lost_anywhere(void **state)
 {
     (void)state;
