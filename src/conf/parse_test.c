@@ -179,8 +179,8 @@ static void test_actions(void **state)
                                 "[users <TABLE>] or NAME discard|hold\n" },
         { "action b maildir", "c:1:17: missing argument; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] "
                               "[users <TABLE>] or NAME discard|hold\n" },
-        { "action b maildir Maildir", "c:1:18: 'Maildir' is not absolute: it begins with / or %{home}\n" },
-        { "action b maildir ~/Maildir", "c:1:18: '~/Maildir' is not absolute: it begins with / or %{home}\n" },
+        { "action b maildir Maildir", "c:1:18: 'Maildir' is not absolute: it begins with / or %{home}/\n" },
+        { "action b maildir ~/Maildir", "c:1:18: '~/Maildir' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir /%{homee}",
           "c:1:18: '/%{homee}' has an unknown %: there are %{local} %{domain} %{address} %{user} %{home}\n" },
         { "action b maildir /%u",
@@ -192,16 +192,21 @@ static void test_actions(void **state)
         { "action b maildir /../%{local}", "c:1:18: '/../%{local}' has . or .. as a component\n" },
         { "action b maildir /%{local}/", "c:1:18: '/%{local}/' ends in a slash\n" },
         { "action b maildir /x/%{home}",
-          "c:1:18: '/x/%{home}' has %{home} elsewhere than at its beginning, as a whole component\n" },
-        { "action b maildir %{home}x",
-          "c:1:18: '%{home}x' has %{home} elsewhere than at its beginning, as a whole component\n" },
+          "c:1:18: '/x/%{home}' has %{home} elsewhere than at its beginning, before a slash\n" },
+        { "action b maildir %{home}x", "c:1:18: '%{home}x' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir /%{home}",
-          "c:1:18: '/%{home}' has %{home} elsewhere than at its beginning, as a whole component\n" },
+          "c:1:18: '/%{home}' has %{home} elsewhere than at its beginning, before a slash\n" },
         { "action b maildir /%{local}%{domain}", "c:1:18: '/%{local}%{domain}' has two values in one component, where "
                                                  "they could run together: use %{address}, or a slash between\n" },
         { "action b maildir /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}",
           "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local...' has a component of more than "
           "55 bytes\n" },
+        { "action b maildir /a//b", "c:1:18: '/a//b' has an empty component\n" },
+        { "action b maildir //b", "c:1:18: '//b' has an empty component\n" },
+        { "action b maildir %{home}", "c:1:18: '%{home}' is not absolute: it begins with / or %{home}/\n" },
+        { "action b maildir /", "c:1:18: '/' ends in a slash\n" },
+        { "action b maildir /x/%{local}/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "" },
         { "action b maildir /x user root", "c:1:26: 'root' never owns mailboxes: name another account\n" },
         { "action b maildir /x user a user b", "c:1:33: 'b' is a second user of this action\n" },
         { "action b maildir /x usr a", "c:1:21: unknown word 'usr'; did you mean 'user'?\n" },
@@ -210,7 +215,7 @@ static void test_actions(void **state)
         { "action a hold", "c:4:8: 'a' names two actions\n" },
         /* what uses a bad one is not wrong */
         { "action b maildir x\nmatch from local for any action b",
-          "c:1:18: 'x' is not absolute: it begins with / or %{home}\n" },
+          "c:1:18: 'x' is not absolute: it begins with / or %{home}/\n" },
     };
     (void)state;
     check_rows(rows, ROWS(rows), GOOD);
