@@ -199,8 +199,8 @@ static void test_actions(void **state)
         { "action b maildir /%{local}%{domain}", "c:1:18: '/%{local}%{domain}' has two values in one component, where "
                                                  "they could run together: use %{address}, or a slash between\n" },
         { "action b maildir /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}",
-          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local...' has a component of more than "
-          "55 bytes\n" },
+          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local...' has more than 55 bytes "
+          "beside a value in one component\n" },
         { "action b maildir /a//b", "c:1:18: '/a//b' has an empty component\n" },
         { "action b maildir //b", "c:1:18: '//b' has an empty component\n" },
         { "action b maildir %{home}", "c:1:18: '%{home}' is not absolute: it begins with / or %{home}/\n" },
