@@ -319,19 +319,18 @@ static void test_limits(void **state)
 static void test_missing(void **state)
 {
     static const struct row rows[] = {
-        { "", "c:0:0: missing: hostname DOMAIN\nc:0:0: missing: listen ADDRESS:PORT\nc:0:0: missing: match ... action "
+        { "", "c: missing: hostname DOMAIN\nc: missing: listen ADDRESS:PORT\nc: missing: match ... action "
               "NAME; nothing would be accepted\n" },
-        { "hostname mx.example.org\nlisten *:25",
-          "c:0:0: missing: match ... action NAME; nothing would be accepted\n" },
+        { "hostname mx.example.org\nlisten *:25", "c: missing: match ... action NAME; nothing would be accepted\n" },
         { "hostname mx.example.org\nlisten *:25\nmatch for any reject",
-          "c:0:0: every match rejects; nothing would be accepted\n" },
-        { "listen *:25\naction a hold\nmatch for any action a", "c:0:0: missing: hostname DOMAIN\n" },
+          "c: every match rejects; nothing would be accepted\n" },
+        { "listen *:25\naction a hold\nmatch for any action a", "c: missing: hostname DOMAIN\n" },
         { "hostname mx\nlisten *:25\naction a hold\nmatch for any action a",
           "c:1:10: 'mx' is not the full name of a host\n" },
         { "hostname localhost\nlisten *:25\naction a hold\nmatch for any action a", "" },
         { "hostname mx_1.example.org\nlisten *:25\naction a hold\nmatch for any action a",
           "c:1:10: 'mx_1.example.org' is not a domain\n" },
-        { "hostname mx.example.org\naction a hold\nmatch for any action a", "c:0:0: missing: listen ADDRESS:PORT\n" },
+        { "hostname mx.example.org\naction a hold\nmatch for any action a", "c: missing: listen ADDRESS:PORT\n" },
         { "hostnmae mx.example.org\nlistem *:25\naction a hold\nmacht for any action a",
           "c:1:1: unknown word 'hostnmae'; did you mean 'hostname'?\n"
           "c:2:1: unknown word 'listem'; did you mean 'listen'?\n"
