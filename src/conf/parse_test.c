@@ -63,7 +63,14 @@ static void test_statements(void **state)
         { "greeting \\\r\n  a\r", "" },
         { "greeting \\\n  a b", "c:2:5: extra argument 'b'; write: greeting \"WORDS\"\n" },
         { "\"greeting\" a", "" },
-        /* settings */
+    };
+    (void)state;
+    check_rows(rows, ROWS(rows), GOOD);
+}
+
+static void test_settings(void **state)
+{
+    static const struct row rows[] = {
         { "greeting", "c:1:9: missing argument; write: greeting \"WORDS\"\n" },
         { "greeting a b", "c:1:12: extra argument 'b'; write: greeting \"WORDS\"\n" },
         { "greeting \"\xc3\xa9t\xc3\xa9\"", "c:1:10: '?\?t?\?' has a character that is not printable ASCII\n" },
@@ -98,7 +105,14 @@ static void test_statements(void **state)
         { "postmaster @example.org", "c:1:12: '@example.org' is not a whole address: write local@domain\n" },
         { "postmaster \"a b@example.org\"", "c:1:12: 'a b@example.org' is not a plain address: write local@domain\n" },
         { "postmaster a@-example.org", "c:1:12: 'a@-example.org' is not a domain\n" },
-        /* listen */
+    };
+    (void)state;
+    check_rows(rows, ROWS(rows), GOOD);
+}
+
+static void test_listen_and_include(void **state)
+{
+    static const struct row rows[] = {
         { "listen [::1]:2525 lenient", "" },
         { "listen 127.0.0.1:0\nlisten 127.0.0.1:0", "" },
         { "listen [fe80::1%3]:25", "" },
@@ -344,8 +358,9 @@ static void test_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statements), cmocka_unit_test(test_tables), cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_rules),      cmocka_unit_test(test_limits), cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_statements), cmocka_unit_test(test_settings), cmocka_unit_test(test_listen_and_include),
+        cmocka_unit_test(test_tables),     cmocka_unit_test(test_actions),  cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
