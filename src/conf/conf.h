@@ -67,6 +67,7 @@ struct conf {
     struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts; empty: gonets */
     uint64_t segment_size;
     uint64_t workers;              /* smtpd processes; 0: one per core */
+    bool log_text;                 /* `log text`: readable lines; `log json` (default): one JSON object a line */
     struct conf_listen *listens;
     struct conf_table *tables;
     struct conf_action *actions;

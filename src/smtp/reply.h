@@ -17,8 +17,10 @@ struct smtp_reply {
     bool close;                /* the connection ends after this reply */
 };
 
-#define SMTP_REPLY(code, class, subject, detail, literal) \
-    ((struct smtp_reply){ (code), { (class), (subject), (detail) }, VIEW(literal), false })
+/* For static replies; SMTP_REPLY() is the same as a value. */
+#define SMTP_REPLY_INIT(code, class, subject, detail, literal) \
+    { (code), { (class), (subject), (detail) }, { (literal), sizeof(literal) - 1 }, false }
+#define SMTP_REPLY(...) ((struct smtp_reply)SMTP_REPLY_INIT(__VA_ARGS__))
 #define SMTP_LINE_MAX 512      /* RFC 5321 section 4.5.3.1.5: reply line with CRLF */
 #define SMTP_REPLY_MAX 65536   /* most bytes of a reply we read (H122) */
 

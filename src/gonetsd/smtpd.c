@@ -1,0 +1,299 @@
+#include "gonetsd/smtpd.h"
+
+#include <stdlib.h>
+
+#include "gonetsd/roles.h"
+#include "gonetsd/session.h"
+
+#define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
+
+/* ---- the spool: segments come from qmgr, notices go there ---- */
+
+static void send_segment(struct smtpd *smtpd, enum ipc_type type, enum spool_kind kind, uint64_t number, uint64_t upto)
+{
+    char memory[64];
+    struct buffer frame = BUFFER_OF(memory);
+    ipc_segment_pack(&frame, type, &(struct ipc_segment){ .kind = (uint8_t)kind, .number = number, .upto = upto });
+    ipc_send(&smtpd->qmgr, buffer_view(&frame));
+}
+
+static void on_need(void *ctx, enum spool_kind kind, unsigned count)
+{
+    struct smtpd *smtpd = ctx;
+    char memory[16];
+    struct buffer frame = BUFFER_OF(memory);
+    ipc_need_pack(&frame, &(struct ipc_need){ (uint8_t)kind, count });
+    ipc_send(&smtpd->qmgr, buffer_view(&frame));
+}
+
+static void on_durable(void *ctx, uint64_t segment, uint64_t upto)
+{
+    send_segment(ctx, IPC_DURABLE, 0, segment, upto);
+}
+
+static void on_sealed(void *ctx, uint64_t segment, uint64_t end)
+{
+    send_segment(ctx, IPC_SEALED, 0, segment, end);
+}
+
+static void on_trouble(void *ctx, bool ok, struct view text)
+{
+    struct smtpd *smtpd = ctx;
+    event_note(&smtpd->log, ok ? "spool-recovered" : "spool-failed", text);
+}
+
+static void on_room(void *ctx)
+{
+    session_room_all(ctx);
+}
+
+static void tell_held(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto)
+{
+    send_segment(ctx, IPC_HELD, kind, segment, upto);
+}
+
+static void listen_all(struct smtpd *smtpd);
+
+/* A segment has come: mail can be taken. */
+static void take_segment(struct smtpd *smtpd, struct unpack *body, struct os_handle *handle)
+{
+    struct ipc_segment m;
+    if (!ipc_segment_unpack(body, &m) || handle->kind != OS_HANDLE_FILE) {
+        ipc_end(&smtpd->qmgr);
+        return;
+    }
+    handle->kind = OS_HANDLE_NONE;
+    spool_writer_give(smtpd->writer, (enum spool_kind)m.kind, m.number, m.nonce, m.size, handle->file);
+    if (!smtpd->ready && spool_writer_ready(smtpd->writer)) {
+        smtpd->ready = true;
+        listen_all(smtpd);
+        role_ready(&smtpd->role);
+    }
+}
+
+static void on_qmgr_frame(void *ctx, uint8_t type, struct unpack *body, struct os_handle *handle)
+{
+    struct smtpd *smtpd = ctx;
+    uint32_t instance;
+    if (type == IPC_SEGMENT)
+        take_segment(smtpd, body, handle);
+    else if (type != IPC_HELLO || !role_check_hello(body, IPC_QMGR, &instance))
+        ipc_end(&smtpd->qmgr);
+}
+
+/* qmgr is gone: mail is taken on as long as there are segments; the supervisor brings a new one. */
+static void on_qmgr_gone(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    event_note(&smtpd->log, "neighbour-gone", VIEW("qmgr"));
+}
+
+static void link_qmgr(struct smtpd *smtpd, struct os_link *link)
+{
+    char memory[1];
+    struct buffer frame = BUFFER_OF(memory);
+    ipc_close(&smtpd->qmgr);
+    ipc_open(&smtpd->qmgr, smtpd->os, link, &(struct ipc_owner){ smtpd, on_qmgr_frame, NULL, on_qmgr_gone });
+    role_say_hello(&smtpd->qmgr, IPC_SMTPD, smtpd->role.instance);
+    if (smtpd->writer)
+        spool_writer_tell(smtpd->writer, tell_held, smtpd);
+    ipc_type_pack(&frame, IPC_HELD_END);
+    ipc_send(&smtpd->qmgr, buffer_view(&frame));
+}
+
+/* ---- auth: who exists ---- */
+
+static void on_auth_frame(void *ctx, uint8_t type, struct unpack *body, struct os_handle *handle)
+{
+    struct smtpd *smtpd = ctx;
+    struct ipc_found m;
+    uint32_t instance;
+    (void)handle;
+    if (type == IPC_FOUND && ipc_found_unpack(body, &m))
+        rules_found(smtpd, m.ticket, (enum os_status)m.status);
+    else if (type != IPC_HELLO || !role_check_hello(body, IPC_AUTH, &instance))
+        ipc_end(&smtpd->auth);
+}
+
+static void on_auth_gone(void *ctx)
+{
+    rules_auth_gone(ctx);
+}
+
+static void link_auth(struct smtpd *smtpd, struct os_link *link)
+{
+    ipc_close(&smtpd->auth);
+    rules_auth_gone(smtpd);
+    ipc_open(&smtpd->auth, smtpd->os, link, &(struct ipc_owner){ smtpd, on_auth_frame, NULL, on_auth_gone });
+    role_say_hello(&smtpd->auth, IPC_SMTPD, smtpd->role.instance);
+}
+
+/* ---- listeners ---- */
+
+static void on_connection(void *ctx, unsigned events)
+{
+    struct listener *l = ctx;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct os_stream *stream;
+        if (os_accept(l->listener, &stream) != OS_OK)
+            return;
+        session_open(l->smtpd, l, stream);
+    }
+}
+
+static void listen_all(struct smtpd *smtpd)
+{
+    list_each(link, &smtpd->listeners)
+    {
+        struct listener *l = list_entry(link, struct listener, link);
+        os_listener_watch(l->listener, true, on_connection, l);
+    }
+}
+
+static void close_listeners(struct smtpd *smtpd)
+{
+    for (struct list *link; (link = list_pop(&smtpd->listeners));) {
+        struct listener *l = list_entry(link, struct listener, link);
+        os_listener_close(l->listener);
+        list_append(&smtpd->closed, &l->link);
+    }
+}
+
+static const struct conf_listen *listen_number(const struct conf *conf, uint32_t number)
+{
+    const struct conf_listen *l = conf->listens;
+    while (l && number--)
+        l = l->next;
+    return l;
+}
+
+static void add_listener(struct smtpd *smtpd, uint32_t number, struct os_listener *listener)
+{
+    const struct conf *conf = &smtpd->role.conf;
+    const struct conf_listen *listen = listen_number(conf, number);
+    struct listener *l = listen ? calloc(1, sizeof *l) : NULL;
+    if (!l) {
+        os_listener_close(listener);
+        return;
+    }
+    l->smtpd = smtpd;
+    l->listener = listener;
+    l->profile = (struct smtp_server_profile){
+        .hostname = conf->hostname,
+        .greeting = conf->greeting,
+        .size_max = conf->limits.message_size_max,
+        .recipients_max = (unsigned)conf->limits.recipients_max,
+        .errors_max = (unsigned)conf->limits.errors_max,
+        .command_us_max = conf->limits.command_us_max,
+        .data_us_max = conf->limits.data_us_max,
+        .lenient = listen->lenient,
+    };
+    list_append(&smtpd->listeners, &l->link);
+}
+
+/* ---- the role ---- */
+
+struct mail_id smtpd_new_id(struct smtpd *smtpd)
+{
+    uint64_t random = 0;
+    /* Without randomness the ids of this process still rise; os_random was seen to work at the start (H166). */
+    (void)!os_random(smtpd->os, &random, sizeof random);
+    return mail_id_make(&smtpd->ids, os_wall_us(smtpd->os), random);
+}
+
+void smtpd_arm(struct smtpd *smtpd)
+{
+    struct heap_item *first = heap_first(&smtpd->timers);
+    os_alarm(smtpd->os, first ? first->key : OS_NEVER, session_alarm, smtpd);
+}
+
+void smtpd_session_gone(struct smtpd *smtpd)
+{
+    smtpd->session_count--;
+    if (smtpd->stopping && smtpd->session_count == 0)
+        os_stop(smtpd->os, 0);
+}
+
+static void on_handle(void *ctx, const struct ipc_handle *what, struct os_handle *handle)
+{
+    struct smtpd *smtpd = ctx;
+    enum os_handle_kind kind = handle->kind;
+    handle->kind = OS_HANDLE_NONE;
+    if (what->what == IPC_A_LISTENER && kind == OS_HANDLE_LISTENER)
+        add_listener(smtpd, what->index, handle->listener);
+    else if (what->what == IPC_A_LINK && what->role == IPC_QMGR && kind == OS_HANDLE_LINK)
+        link_qmgr(smtpd, handle->link);
+    else if (what->what == IPC_A_LINK && what->role == IPC_AUTH && kind == OS_HANDLE_LINK)
+        link_auth(smtpd, handle->link);
+    else
+        handle->kind = kind;
+}
+
+static void on_start(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    const struct conf_limits *limits = &smtpd->role.conf.limits;
+    const struct spool_writer_owner owner = { smtpd, on_need, on_durable, on_sealed, on_trouble, on_room };
+    const struct spool_writer_limits writer_limits = { (size_t)limits->receive_memory_max, SPOOL_LARGE_MIN, 8u << 20 };
+    uint8_t seed[16];
+    if (!os_random(smtpd->os, seed, sizeof seed)) {
+        event_note(&smtpd->log, "no-randomness", VIEW("the kernel gives no random bytes; not starting"));
+        os_stop(smtpd->os, 1);
+        return;
+    }
+    map_init(&smtpd->accounts, seed);
+    smtpd->log.text = smtpd->role.conf.log_text;
+    smtpd->writer = spool_writer_new(smtpd->os, &owner, &writer_limits);
+    if (!smtpd->writer)
+        os_stop(smtpd->os, 1);
+}
+
+static void on_stop(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    smtpd->stopping = true;
+    close_listeners(smtpd);
+    session_shutdown_all(smtpd);
+    if (smtpd->session_count == 0)
+        os_stop(smtpd->os, 0);
+}
+
+void *smtpd_start(struct os *os, struct os_link *supervisor)
+{
+    struct smtpd *smtpd = calloc(1, sizeof *smtpd);
+    if (!smtpd)
+        return NULL;
+    smtpd->os = os;
+    smtpd->log = (struct event_log){ os, false, "smtpd" };
+    list_init(&smtpd->listeners);
+    list_init(&smtpd->closed);
+    list_init(&smtpd->sessions);
+    list_init(&smtpd->lookups);
+    heap_init(&smtpd->timers);
+    role_open(&smtpd->role, os, supervisor, IPC_SMTPD, &(struct role_owner){ smtpd, on_handle, on_start, on_stop });
+    return smtpd;
+}
+
+static void free_listeners(struct list *list)
+{
+    for (struct list *link; (link = list_pop(list));)
+        free(list_entry(link, struct listener, link));
+}
+
+void smtpd_stop(void *role)
+{
+    struct smtpd *smtpd = role;
+    smtpd->stopping = false;
+    close_listeners(smtpd);
+    session_free_all(smtpd);
+    rules_free(smtpd);
+    ipc_close(&smtpd->qmgr);
+    ipc_close(&smtpd->auth);
+    if (smtpd->writer)
+        spool_writer_free(smtpd->writer);
+    free_listeners(&smtpd->closed);
+    heap_free(&smtpd->timers);
+    role_close(&smtpd->role);
+    free(smtpd);
+}

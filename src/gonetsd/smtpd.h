@@ -1,0 +1,45 @@
+/* Role smtpd: takes mail. One worker per core, each with its own listeners, sessions and journal. */
+#ifndef GONETSD_SMTPD_H
+#define GONETSD_SMTPD_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "gonetsd/event.h"
+#include "gonetsd/role.h"
+#include "smtp/server.h"
+#include "spool/spool.h"
+
+#define SMTPD_INPUT_MAX 65536  /* bytes read from a client at a time, and kept at most while an answer is outstanding */
+#define SMTPD_OUTPUT_MAX 65536 /* replies waiting for a client that does not read (H85) */
+
+struct smtpd {
+    struct os *os;
+    struct role role;
+    struct event_log log;
+    struct spool_writer *writer;
+    struct ipc qmgr, auth;
+    struct list listeners, sessions, lookups;
+    struct list closed;           /* listeners whose sessions may still be there */
+    size_t session_count;
+    struct heap timers;
+    struct mail_id_maker ids;
+    struct map accounts;          /* answers of auth, kept for a while */
+    uint64_t last_ticket;
+    bool ready, stopping;
+    char input[2 * SMTPD_INPUT_MAX]; /* what was kept, and what is read behind it */
+    char output[SMTPD_OUTPUT_MAX];
+};
+
+struct listener {
+    struct list link;
+    struct smtpd *smtpd;
+    struct os_listener *listener;
+    struct smtp_server_profile profile;
+};
+
+struct mail_id smtpd_new_id(struct smtpd *smtpd);
+void smtpd_arm(struct smtpd *smtpd);          /* the alarm follows the heap of timers */
+void smtpd_session_gone(struct smtpd *smtpd); /* one fewer */
+
+#endif
