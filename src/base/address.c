@@ -84,13 +84,14 @@ static size_t find_double_colon(struct view text)
     return text.len;
 }
 
+/* An IPv4 address may stand only at the end (RFC 4291 section 2.2), so not before a gap. */
 static bool parse_v6(struct view text, uint8_t ip[16])
 {
     uint8_t head[16], tail[16];
     size_t head_len, tail_len, gap = find_double_colon(text);
     if (gap == text.len)
         return parse_groups(text, ip, &head_len) && head_len == 16;
-    if (!parse_groups(view_slice(text, 0, gap), head, &head_len) ||
+    if (view_has(view_slice(text, 0, gap), '.') || !parse_groups(view_slice(text, 0, gap), head, &head_len) ||
         !parse_groups(view_slice(text, gap + 2, text.len), tail, &tail_len) || head_len + tail_len > 14)
         return false;
     memset(ip, 0, 16);
@@ -104,7 +105,8 @@ bool address_parse_ip(struct view text, struct address *a)
     uint64_t scope = 0;
     uint8_t ip[16];
     size_t percent = view_find(text, '%');
-    if (percent < text.len && !view_to_u64(view_slice(text, percent + 1, text.len), UINT32_MAX, &scope))
+    bool scoped = percent < text.len;
+    if (scoped && (!view_to_u64(view_slice(text, percent + 1, text.len), UINT32_MAX, &scope) || scope == 0))
         return false;
     text = view_slice(text, 0, percent);
     if (view_has(text, ':')) {
@@ -112,9 +114,11 @@ bool address_parse_ip(struct view text, struct address *a)
             return false;
     } else {
         memcpy(ip, mapped_prefix, sizeof mapped_prefix);
-        if (scope || !parse_v4(text, ip + 12))
+        if (!parse_v4(text, ip + 12))
             return false;
     }
+    if (scoped && memcmp(ip, mapped_prefix, sizeof mapped_prefix) == 0)
+        return false;
     memcpy(a->ip, ip, 16);
     a->scope = (uint32_t)scope;
     a->set = true;

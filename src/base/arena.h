@@ -10,8 +10,8 @@ struct arena_chunk;
 
 struct arena {
     struct arena_chunk *chunks;
-    size_t used;  /* bytes taken from the system */
-    size_t limit; /* most bytes to take from the system */
+    size_t used;  /* bytes of its chunks; the 32 of each chunk's head are not counted */
+    size_t limit; /* most bytes of chunks */
     size_t chunk; /* size of the next chunk */
 };
 

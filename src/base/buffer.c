@@ -81,6 +81,8 @@ void buffer_remove(struct buffer *b, size_t n)
 {
     if (n > b->len)
         n = b->len;
+    if (n == 0)
+        return; /* perhaps there is no memory either */
     memmove(b->at, b->at + n, b->len - n);
     b->len -= n;
 }

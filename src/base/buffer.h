@@ -21,6 +21,7 @@ void buffer_add(struct buffer *b, struct view text); /* the whole of it or nothi
 void buffer_add_text(struct buffer *b, const char *text);
 void buffer_add_char(struct buffer *b, char c);
 void buffer_add_u64(struct buffer *b, uint64_t number);
+/* Wants room for one byte more than it adds (the NUL of vsnprintf). */
 void buffer_addf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Text of unknown origin for a human reader: bytes outside 32..126 become '?', at most max bytes (H23, H42). */
 void buffer_add_safe(struct buffer *b, struct view text, size_t max);

@@ -1,22 +1,37 @@
 /* The configuration: one readable file (gonets.conf(5)), parsed into this by a table of keywords.
- * All errors are found at once and said as file:line:column with the offending word and a suggestion. */
+ * All errors are found at once and said as file:line:column with the offending word and a suggestion.
+ * No I/O: whoever parses gives the text of the files (struct conf_source). */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
 #include "base/address.h"
 #include "base/arena.h"
 
-enum conf_action_kind { CONF_MAILDIR, CONF_MBOX, CONF_DISCARD, CONF_HOLD };
+#define CONF_FILE_MAX (16u << 20)       /* bytes of one file */
+#define CONF_LINE_MAX (64u << 10)       /* bytes of one line */
+#define CONF_TABLE_MAX 1000000          /* keys of one table */
+#define CONF_STATEMENTS_MAX 1000        /* tables, actions, rules, listeners: of each kind */
+#define CONF_DEPTH_MAX 20               /* files that include each other */
+#define CONF_ERRORS_MAX 100             /* said at once */
+#define CONF_MEMORY_MAX (512u << 20)    /* of everything that is parsed */
+#define CONF_VALUE_MAX 200              /* bytes of one value in a path, encoded */
+#define CONF_PATH_MAX 1024              /* bytes of a path, expanded */
 
-struct conf_table { /* table NAME file PATH: one entry a line, "key" or "key: value"; # comments; or inline { a, b } */
-    struct view name, path;
-    struct conf_entry *entries;  /* sorted by key */
-    size_t entry_count;
-    struct conf_table *next;
-};
+enum conf_action_kind { CONF_MAILDIR, CONF_MBOX, CONF_DISCARD, CONF_HOLD };
 
 struct conf_entry {
     struct view key, value;
+    unsigned line, column;       /* where it is written */
+};
+
+struct conf_table { /* table NAME file PATH: one entry a line, "key" or "key: value"; # comments; or inline { a, b } */
+    struct view name, path;
+    struct view file;            /* where its entries are written: path, or the file of the statement */
+    struct conf_entry *entries;  /* sorted by key, ASCII letters folded */
+    size_t entry_count;
+    bool are_domains;            /* used by `for domain`: every key is one, in lower case */
+    struct network *networks;    /* used by `from network`: the keys, sorted by bits and address; else NULL */
+    struct conf_table *next;
 };
 
 struct conf_action {
@@ -38,7 +53,7 @@ struct conf_match {
     struct network network;
     const struct conf_table *from_table;
     enum conf_for to;
-    struct view domain;              /* ".example.org": it and everything below */
+    struct view domain;               /* lower case; ".example.org": it and everything below */
     const struct conf_table *to_table;
     const struct conf_action *action; /* NULL: reject */
     unsigned line;
@@ -64,7 +79,7 @@ struct conf_limits { /* every one by name: `limit NAME VALUE`; `gonets check --l
 
 struct conf {
     struct arena arena;
-    struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts; empty: gonets */
+    struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts */
     uint64_t segment_size;
     uint64_t workers;              /* smtpd processes; 0: one per core */
     bool log_text;                 /* `log text`: readable lines; `log json` (default): one JSON object a line */
@@ -75,7 +90,8 @@ struct conf {
     struct conf_limits limits;
 };
 
-/* Where the text of files comes from: the command reads files, tests and children give text. false: *error says why. */
+/* Where the text of files comes from: the command reads files, tests and children give text. The text must live as long
+ * as the configuration: it may lie in the arena. false: *error says why. */
 struct conf_source {
     void *ctx;
     bool (*read)(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error);
@@ -83,24 +99,38 @@ struct conf_source {
 
 struct conf_error {
     struct view file;
-    unsigned line, column;
-    struct view text;          /* "unknown word 'lissen'; did you mean 'listen'?" */
+    unsigned line, column;     /* from 1, column in bytes; 0: about the file as a whole */
+    struct view text;          /* "unknown word 'lissen'; did you mean 'listen'?"; printable */
     struct conf_error *next;
 };
 
-/* Parses file `name` (and what it includes). Errors: a list, in order; empty when the configuration is good. All memory,
- * errors too, is in conf->arena. */
+/* Parses file `name` (and what it includes). Errors: a list, in order; NULL when the configuration is good, which alone
+ * may be used. All memory, errors too, is in conf->arena. */
 const struct conf_error *conf_parse(struct conf *conf, struct view name, const struct conf_source *source);
 void conf_free(struct conf *conf);
 /* The effective configuration, with defaults and tables inline, as text that conf_parse takes again and gives the same conf:
- * what roles get, and what `gonets check --print` shows. */
+ * what roles get, and what `gonets check --print` shows. false: no room. */
 bool conf_print(const struct conf *conf, struct buffer *to);
-void conf_print_limits(const struct conf *conf, struct buffer *to);
+/* One line for each limit: name, value, of what, what happens when it is reached. false: no room. */
+bool conf_print_limits(const struct conf *conf, struct buffer *to);
 
-const struct conf_entry *conf_table_find(const struct conf_table *table, struct view key);
+const struct conf_entry *conf_table_find(const struct conf_table *table, struct view key); /* ASCII letters of any case */
 const struct conf_action *conf_action_find(const struct conf *conf, struct view name);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
  * domain: A-labels, any case; empty for a bare local name. */
 const struct conf_match *conf_match_find(const struct conf *conf, const struct address *client, struct view domain);
+
+/* What the words of a template stand for. */
+struct conf_values {
+    struct view local;  /* local part, unquoted; from the network */
+    struct view domain; /* from the network */
+    struct view user;   /* account that owns the mailbox */
+    struct view home;   /* its directory, absolute */
+};
+
+/* Writes the path of a mailbox: one pass, values inserted as data and encoded so that each stays inside its component,
+ * and different ones (letter case apart) stay different; gonets.conf(5), "Templates". false: no such mailbox can be (a
+ * value that is used is empty or too long, a home that is not absolute, the path too long): to->len is as before. */
+bool conf_expand(struct buffer *to, struct view template, const struct conf_values *values);
 
 #endif

@@ -28,10 +28,17 @@ static void destroy(struct session *s)
     smtpd_session_gone(smtpd);
 }
 
+/* When the client has run out of time. While its content waits for our disk, the waiting is ours. */
+static uint64_t due_us(const struct session *s)
+{
+    uint64_t due = s->held ? UINT64_MAX : s->server.deadline_us;
+    return due < s->owed_deadline_us ? due : s->owed_deadline_us;
+}
+
 /* The timer is only ever brought forward here; when it fires too early it is set anew (see session_alarm). */
 static void arm(struct session *s)
 {
-    uint64_t due = s->server.deadline_us < s->owed_deadline_us ? s->server.deadline_us : s->owed_deadline_us;
+    uint64_t due = due_us(s);
     if (due == UINT64_MAX || (s->timer.place && s->timer.key <= due))
         return;
     if (heap_set(&s->smtpd->timers, &s->timer, due))
@@ -360,9 +367,8 @@ void session_alarm(void *ctx)
     uint64_t now = os_now_us(smtpd->os);
     for (struct heap_item *item; (item = heap_first(&smtpd->timers)) && item->key <= now;) {
         struct session *s = heap_entry(item, struct session, timer);
-        uint64_t due = s->server.deadline_us < s->owed_deadline_us ? s->server.deadline_us : s->owed_deadline_us;
         heap_remove(&smtpd->timers, item);
-        if (due <= now)
+        if (due_us(s) <= now)
             time_out(s);
         else
             arm(s);
@@ -395,7 +401,9 @@ void session_shutdown_all(struct smtpd *smtpd)
         struct session *s = list_entry(link, struct session, link);
         struct buffer out = output_of(s);
         smtp_server_shutdown(&s->server, &out);
-        if (!s->waiting && !s->owed)
+        if (s->held)
+            destroy(s); /* in the middle of content: nothing is owed yet */
+        else if (!s->waiting && !s->owed)
             turn(s, (struct view){ smtpd->input, unkeep(s) }, &out);
     }
 }

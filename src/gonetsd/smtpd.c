@@ -188,6 +188,7 @@ static void add_listener(struct smtpd *smtpd, uint32_t number, struct os_listene
         .command_us_max = conf->limits.command_us_max,
         .data_us_max = conf->limits.data_us_max,
         .lenient = listen->lenient,
+        .bare_lf_commands = listen->lenient,
     };
     list_append(&smtpd->listeners, &l->link);
 }

@@ -10,7 +10,9 @@ void mail_date_add(struct buffer *to, uint64_t wall_us, int utc_offset_min);
 void mail_date_add_asctime(struct buffer *to, uint64_t wall_us);
 /* "2026-11-21T21:30:00.123456Z" */
 void mail_date_add_iso(struct buffer *to, uint64_t wall_us);
-/* Reads the form of RFC 5322 with the obsolete ones (two-digit years, zone names, comments, no weekday or seconds). */
-bool mail_date_parse(struct view text, uint64_t *wall_us, int *utc_offset_min);
+/* Reads the form of RFC 5322 with the obsolete ones (two-digit years, zone names, comments, no weekday or seconds) and
+ * what is seen besides: numbers for months, no zone (then UTC). What follows the zone is not read. *wall_us is negative
+ * before 1970, which only a sender's broken clock says. */
+bool mail_date_parse(struct view text, int64_t *wall_us, int *utc_offset_min);
 
 #endif

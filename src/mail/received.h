@@ -13,7 +13,7 @@ struct mail_received {
     bool via_unix;           /* via UNIX, else TCP */
     struct view protocol;    /* with: SMTP, ESMTP, ESMTPS, ESMTPA, LMTP ... (RFC 3848) */
     struct view id;
-    struct view recipient;   /* for: only when the transaction has exactly one (H46); empty: clause left out */
+    struct view recipient; /* for: only when the transaction has exactly one (H46); empty: clause left out */
     uint64_t wall_us;
     int utc_offset_min;
 };

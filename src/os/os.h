@@ -67,13 +67,13 @@ uint64_t os_wall_us(struct os *os); /* µs since 1970 UTC; may jump */
 int os_utc_offset_min(struct os *os, uint64_t wall_us);
 bool os_random(struct os *os, void *to, size_t n); /* false: no randomness, do not go on (H166) */
 
-/* The one timer of the process: calls on(ctx) at or after deadline_us (monotonic). Setting it again replaces it;
- * OS_NEVER takes it away. A role keeps its deadlines in a heap. */
+/* The one timer of the process: calls on(ctx) once, at or after deadline_us (monotonic). Setting it again replaces it;
+ * OS_NEVER takes it away. A deadline that has passed rings in a later turn. A role keeps its deadlines in a heap. */
 #define OS_NEVER UINT64_MAX
 void os_alarm(struct os *os, uint64_t deadline_us, void (*on)(void *ctx), void *ctx);
 
-/* Runs once at the end of the present turn, when all events at hand have been seen. The task is the caller's;
- * asking again before it ran changes nothing. */
+/* Runs once at the end of the present turn, when all events at hand have been seen. The task is the caller's and stays
+ * until it ran; asking again before it ran changes nothing, asking from inside a task means the end of the next turn. */
 struct os_task {
     void (*run)(void *ctx);
     void *ctx;
@@ -82,7 +82,8 @@ struct os_task {
 };
 void os_later(struct os *os, struct os_task *task);
 
-void os_stop(struct os *os, int exit_code); /* ends the loop after this turn, then the process */
+/* Ends the loop after this turn, then the process. The first call counts. */
+void os_stop(struct os *os, int exit_code);
 
 /* ---- streams ---- */
 
@@ -99,8 +100,8 @@ typedef void os_event(void *ctx, unsigned events);
 enum os_status os_stream_read(struct os_stream *stream, void *to, size_t max, size_t *got);
 /* OS_OK with *put bytes written (perhaps fewer than asked), OS_AGAIN with none, or an error. count <= 64. */
 enum os_status os_stream_write(struct os_stream *stream, const struct os_slice *slices, size_t count, size_t *put);
-/* Calls on(ctx, events) while one of the wanted events is true (level-triggered); an error or the end of the stream
- * counts as readable. Replaces an earlier watch; wanted 0 ends it. */
+/* Calls on(ctx, events) while one of the wanted events is true (level-triggered); the end of the stream counts as
+ * readable, an error as readable and writable. Replaces an earlier watch; wanted 0 ends it. */
 void os_stream_watch(struct os_stream *stream, unsigned wanted, os_event *on, void *ctx);
 struct address os_stream_peer(struct os_stream *stream);
 struct address os_stream_local(struct os_stream *stream);
@@ -111,10 +112,12 @@ void os_stream_close(struct os_stream *stream);
  * from: source address or NULL. */
 enum os_status os_connect(struct os *os, const struct address *to, const struct address *from, struct os_stream **stream);
 
-/* An address of :: takes IPv6 and IPv4. Every call for the same address makes one more listener beside the
- * others (SO_REUSEPORT): one for each worker. Port 0: any free one; *at then tells which. */
-enum os_status os_listen(struct os *os, const struct address *at, struct os_listener **listener, struct address *bound);
-enum os_status os_accept(struct os_listener *listener, struct os_stream **stream); /* OS_OK, OS_AGAIN or an error */
+/* An address of :: takes IPv6 and IPv4. The first call for an address fails with OS_IN_USE when anybody else has it; further ones
+ * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. */
+enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener, struct address *bound);
+/* OS_OK, OS_AGAIN or an error. OS_TOO_MANY: we are out of handles; the connection that waited was closed, and where
+ * that was not possible the watch rests for a moment (H88). */
+enum os_status os_accept(struct os_listener *listener, struct os_stream **stream);
 void os_listener_watch(struct os_listener *listener, bool wanted, os_event *on, void *ctx);
 void os_listener_close(struct os_listener *listener);
 
@@ -141,7 +144,8 @@ enum os_status os_link_pair(struct os *os, struct os_link **a, struct os_link **
  * OS_END (it is gone). handle: NULL, or one whose copy goes with the frame. */
 enum os_status os_link_send(struct os_link *link, struct view frame, const struct os_handle *handle);
 /* One frame into `to` (room OS_FRAME_MAX). handle->kind is OS_HANDLE_NONE when none came with it, else the receiver
- * owns the handle; its kind is what the sender said. */
+ * owns the handle, which is of the kind that the sender said. OS_AGAIN, OS_END, or for this frame alone, which is gone:
+ * OS_INVALID (none of ours: the other side is broken or hostile), OS_TOO_MANY (its handle found no room). */
 enum os_status os_link_receive(struct os_link *link, struct buffer *to, struct os_handle *handle);
 void os_link_watch(struct os_link *link, unsigned wanted, os_event *on, void *ctx);
 void os_link_close(struct os_link *link);
@@ -151,7 +155,7 @@ void os_handle_close(struct os_handle *handle);
 
 enum os_op_kind {
     OS_OPEN,       /* dir, name, flags, mode -> *file */
-    OS_OPEN_DIR,   /* dir, name -> *opened_dir; never through a symbolic link in its last part */
+    OS_OPEN_DIR,   /* dir, name -> *opened_dir; never through a symbolic link in its last part: OS_IS_LINK */
     OS_CLOSE,      /* *file, set to NULL; its failure counts (quota) */
     OS_READ,       /* *file, offset, buf, len -> value: bytes read, fewer only at the end of the file */
     OS_WRITE,      /* *file, offset, slices: all of it or an error -> value: bytes written */
@@ -163,16 +167,18 @@ enum os_op_kind {
     OS_TRUNCATE,   /* *file to `offset` bytes */
     OS_ALLOCATE,   /* *file: space for `offset` bytes from its start, size set */
     OS_FILL,       /* *file: `len` zero bytes written from `offset`, out of the way of the page cache, and synced */
-    OS_STAT,       /* dir and name, or *file -> stat */
+    OS_STAT,       /* *file, or (file == NULL) dir and name, or (name == NULL too) dir -> stat; of a symbolic link itself with
+                      OS_NO_FOLLOW */
     OS_LINK,       /* dir/name also as to_dir/to_name; OS_EXISTS if that is there */
     OS_RENAME,     /* dir/name becomes to_dir/to_name, replacing */
     OS_UNLINK,     /* dir/name */
-    OS_REMOVE_DIR, /* dir/name, empty */
+    OS_REMOVE_DIR, /* dir/name; OS_EXISTS when something is in it */
     OS_MAKE_DIR,   /* dir/name, mode */
     OS_LIST,       /* dir: names, each ended by NUL, into buf/len from position `offset` on; value: bytes;
-                      offset: where to go on; value 0: no more. "." and ".." are left out */
+                      offset: where to go on; value 0: no more. "." and ".." are left out. len >= 256 */
     OS_LOCK,       /* *file: exclusive, tied to the open file (flock), not waiting -> OS_LOCKED */
-    OS_LOCK_RANGE, /* *file: whole-file record lock for writing (fcntl), not waiting -> OS_LOCKED */
+    OS_LOCK_RANGE, /* *file: whole-file record lock for writing (fcntl) against other programs, tied to the open file, not
+                      waiting -> OS_LOCKED */
     OS_SET_TIMES,  /* *file: access time := time[0], modification time := time[1]; µs since 1970, OS_NEVER: as it is */
     OS_CHOWN,      /* *file to user/group of `owner` */
 };
@@ -229,7 +235,8 @@ struct os_request {
     struct os_request *next; /* belongs to the platform */
 };
 
-/* A queue has a thread of its own: a journal does not wait behind somebody's slow open. Freed when empty. */
+/* A queue has a thread of its own: a journal does not wait behind somebody's slow open. After os_queue_free nothing may
+ * be submitted; what was is carried out, with its done(), and then the queue goes. */
 struct os_queue *os_queue_new(struct os *os); /* NULL: no more threads */
 void os_queue_free(struct os_queue *queue);
 void os_submit(struct os_queue *queue, struct os_request *request);
@@ -273,11 +280,13 @@ struct os_user {
 /* OS_NOT_FOUND only when the answer is sure; a directory that does not answer gives OS_AGAIN (H82). */
 enum os_status os_user_find(struct os *os, struct view name, struct os_user *user);
 bool os_is_root(struct os *os);
+unsigned os_core_count(struct os *os); /* at least 1 */
 
 /* ---- processes ---- */
 
 /* A role is an object made by `start`; the process (or, over os/mem, the simulated process) is its alone.
- * `supervisor` is its link to the supervisor (NULL in the supervisor itself). */
+ * `supervisor` is its link to the supervisor (NULL in the supervisor itself), from now on the role's. NULL from `start`: it
+ * cannot work, and the process ends. When the link is cut the process ends, whatever the role does. */
 struct os_role {
     const char *name;
     void *(*start)(struct os *os, struct os_link *supervisor);
@@ -291,7 +300,8 @@ struct os_spawn {
 };
 
 /* Starts the role in a process of its own; *link is our end. on_exit comes once when it has ended:
- * code >= 0 as it said, < 0 by a signal. The child ends when our end of its link is closed. */
+ * code >= 0 as it said, < 0 by a signal; *child lives until on_exit returns. The child ends when our end of its link
+ * is closed. OS_NOT_FOUND: no such role or user; OS_DENIED: the user is root or in its group, or we may not. */
 enum os_status os_spawn(struct os *os, const struct os_spawn *what, struct os_link **link, struct os_child **child,
                         void (*on_exit)(void *ctx, int code), void *ctx);
 void os_child_kill(struct os_child *child);
@@ -300,7 +310,8 @@ uint64_t os_child_number(struct os_child *child); /* what an administrator sees 
 enum os_signal { OS_SIGNAL_STOP, OS_SIGNAL_RELOAD };
 void os_on_signal(struct os *os, void (*on)(void *ctx, enum os_signal signal), void *ctx);
 
-/* One line (without its end) to the log. Never waits: what the log does not take is counted and said later (H94). */
+/* One line (without its end) to the log; cut at 4095 bytes, with '?' for controls. Never waits: what the log does not
+ * take is counted and said later (H94). */
 void os_log(struct os *os, struct view line);
 
 #endif

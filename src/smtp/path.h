@@ -39,6 +39,7 @@ enum smtp_path_result smtp_mailbox_parse(struct view text, unsigned flags, struc
 
 bool smtp_domain_valid(struct view domain, bool utf8); /* dot-separated labels, no final dot */
 bool smtp_literal_parse(struct view text, struct address *address); /* "[192.0.2.1]", "[IPv6:2001:db8::1]" */
+void smtp_literal_add(struct buffer *to, const struct address *address); /* the same, written; a scope is left out */
 
 /* "local@domain" or "local", without route and brackets; nothing for the null path. */
 void smtp_path_add_mailbox(struct buffer *to, const struct smtp_path *path);

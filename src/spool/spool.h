@@ -204,6 +204,10 @@ void spool_store_orphaned(struct spool_store *store, uint64_t segment);
 bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok), void *ctx);
 /* Every recipient has a durable final event: the content may go. */
 void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
+/* When spool_store_tick() is due (µs, monotonic; UINT64_MAX: never): things that are tried again, like preparing segments on a
+ * full disk. */
+uint64_t spool_store_deadline(const struct spool_store *store);
+void spool_store_tick(struct spool_store *store);
 /* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it. */
 struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
 

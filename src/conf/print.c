@@ -1,0 +1,201 @@
+/* The effective configuration as text, and the limits for people. */
+#include "conf/value.h"
+
+#include <string.h>
+
+/* Quoted unless every character is harmless wherever the word stands. */
+static void add_word(struct buffer *to, struct view word)
+{
+    bool plain = word.len > 0 && word.at[word.len - 1] != ':';
+    for (size_t i = 0; i < word.len && plain; i++)
+        plain = ascii_is_alnum(word.at[i]) || (word.at[i] && strchr("@.-_+=/:*[]%", word.at[i]));
+    if (plain) {
+        buffer_add(to, word);
+        return;
+    }
+    buffer_add_char(to, '"');
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.at[i] == '"' || word.at[i] == '\\')
+            buffer_add_char(to, '\\');
+        buffer_add_char(to, word.at[i]);
+    }
+    buffer_add_char(to, '"');
+}
+
+static void add_value(struct buffer *to, const struct conf *conf, const struct conf_setting *setting)
+{
+    if (setting->type >= CONF_COUNT)
+        conf_number_add(to, setting->type, conf_setting_number(conf, setting));
+    else
+        add_word(to, conf_setting_text(conf, setting));
+}
+
+static void print_settings(struct buffer *to, const struct conf *conf)
+{
+    for (size_t i = 0; i < conf_setting_count; i++) {
+        const struct conf_setting *setting = &conf_settings[i];
+        if (setting->type < CONF_COUNT && conf_setting_text(conf, setting).len == 0)
+            continue;
+        buffer_add_text(to, setting->name);
+        buffer_add_char(to, ' ');
+        add_value(to, conf, setting);
+        buffer_add_char(to, '\n');
+    }
+}
+
+static void print_listen(struct buffer *to, const struct conf_listen *listen)
+{
+    buffer_add_text(to, "listen ");
+    address_add(to, &listen->address);
+    buffer_add_text(to, listen->lenient ? " lenient\n" : "\n");
+}
+
+static void print_table(struct buffer *to, const struct conf_table *table)
+{
+    buffer_add_text(to, "table ");
+    buffer_add(to, table->name);
+    buffer_add_text(to, " {\n");
+    for (size_t i = 0; i < table->entry_count; i++) {
+        const struct conf_entry *entry = &table->entries[i];
+        buffer_add_text(to, "    ");
+        add_word(to, entry->key);
+        if (entry->value.at) {
+            buffer_add_text(to, ": ");
+            add_word(to, entry->value);
+        }
+        buffer_add_char(to, '\n');
+    }
+    buffer_add_text(to, "}\n");
+}
+
+static void add_reference(struct buffer *to, const struct conf_table *table)
+{
+    buffer_add_char(to, '<');
+    buffer_add(to, table->name);
+    buffer_add_char(to, '>');
+}
+
+static void print_action(struct buffer *to, const struct conf_action *action)
+{
+    static const char *const kinds[] = { [CONF_MAILDIR] = " maildir ", [CONF_MBOX] = " mbox ", [CONF_DISCARD] = " discard",
+                                         [CONF_HOLD] = " hold" };
+    buffer_add_text(to, "action ");
+    buffer_add(to, action->name);
+    buffer_add_text(to, kinds[action->kind]);
+    if (action->path.len)
+        add_word(to, action->path);
+    if (action->user.len) {
+        buffer_add_text(to, " user ");
+        buffer_add(to, action->user);
+    }
+    if (action->users) {
+        buffer_add_text(to, " users ");
+        add_reference(to, action->users);
+    }
+    buffer_add_char(to, '\n');
+}
+
+static void add_network(struct buffer *to, const struct network *network)
+{
+    struct address address = { .set = true };
+    memcpy(address.ip, network->ip, sizeof address.ip);
+    bool v4 = address_is_v4(&address) && network->bits >= 96;
+    address_add_ip(to, &address);
+    buffer_add_char(to, '/');
+    buffer_add_u64(to, v4 ? network->bits - 96u : network->bits);
+}
+
+static void add_from(struct buffer *to, const struct conf_match *match)
+{
+    switch (match->from) {
+    case CONF_FROM_ANY:
+        buffer_add_text(to, " from any");
+        break;
+    case CONF_FROM_LOCAL:
+        buffer_add_text(to, " from local");
+        break;
+    case CONF_FROM_NETWORK:
+        buffer_add_text(to, " from network ");
+        add_network(to, &match->network);
+        break;
+    case CONF_FROM_TABLE:
+        buffer_add_text(to, " from network ");
+        add_reference(to, match->from_table);
+        break;
+    }
+}
+
+static void add_for(struct buffer *to, const struct conf_match *match)
+{
+    switch (match->to) {
+    case CONF_FOR_ANY:
+        buffer_add_text(to, " for any");
+        break;
+    case CONF_FOR_LOCAL:
+        buffer_add_text(to, " for local");
+        break;
+    case CONF_FOR_DOMAIN:
+        buffer_add_text(to, " for domain ");
+        buffer_add(to, match->domain);
+        break;
+    case CONF_FOR_DOMAIN_TABLE:
+        buffer_add_text(to, " for domain ");
+        add_reference(to, match->to_table);
+        break;
+    }
+}
+
+static void print_match(struct buffer *to, const struct conf_match *match)
+{
+    buffer_add_text(to, "match");
+    add_from(to, match);
+    add_for(to, match);
+    buffer_add_text(to, match->action ? " action " : " reject");
+    if (match->action)
+        buffer_add(to, match->action->name);
+    buffer_add_char(to, '\n');
+}
+
+bool conf_print(const struct conf *conf, struct buffer *to)
+{
+    print_settings(to, conf);
+    for (const struct conf_listen *listen = conf->listens; listen; listen = listen->next)
+        print_listen(to, listen);
+    for (const struct conf_table *table = conf->tables; table; table = table->next)
+        print_table(to, table);
+    for (const struct conf_action *action = conf->actions; action; action = action->next)
+        print_action(to, action);
+    for (const struct conf_match *match = conf->matches; match; match = match->next)
+        print_match(to, match);
+    for (size_t i = 0; i < conf_limit_count; i++) {
+        buffer_add_text(to, "limit ");
+        buffer_add_text(to, conf_limits[i].name);
+        buffer_add_char(to, ' ');
+        add_value(to, conf, &conf_limits[i]);
+        buffer_add_char(to, '\n');
+    }
+    return !to->full;
+}
+
+static void pad(struct buffer *to, size_t start, size_t width)
+{
+    do
+        buffer_add_char(to, ' ');
+    while (to->len < start + width && !to->full);
+}
+
+bool conf_print_limits(const struct conf *conf, struct buffer *to)
+{
+    for (size_t i = 0; i < conf_limit_count; i++) {
+        size_t start = to->len;
+        buffer_add_text(to, conf_limits[i].name);
+        pad(to, start, 16);
+        add_value(to, conf, &conf_limits[i]);
+        pad(to, start, 24);
+        buffer_add_text(to, conf_limits[i].unit);
+        pad(to, start, 66);
+        buffer_add_text(to, conf_limits[i].help);
+        buffer_add_char(to, '\n');
+    }
+    return !to->full;
+}

@@ -1,0 +1,260 @@
+/* What must be there before the first role is started: the configuration, the spool and its lock, the listeners. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gonetsd/event.h"
+#include "gonetsd/supervisor.h"
+#include "spool/spool.h"
+
+#define EX_UNAVAILABLE 69
+#define EX_OSERR 71
+#define EX_NOPERM 77
+#define EX_CONFIG 78
+
+#define CONFIG_FILE_MAX (16u << 20)
+#define CONFIG_TEXT_MAX (64u << 20)
+
+static void say(struct os *os, const struct buffer *text)
+{
+    os_log(os, buffer_view(text));
+}
+
+static bool fail(struct os *os, int code, int *exit_code, const struct buffer *text)
+{
+    say(os, text);
+    *exit_code = code;
+    return false;
+}
+
+/* ---- configuration ---- */
+
+struct source {
+    struct os *os;
+    struct view try_text;
+};
+
+static bool read_whole(struct os *os, const char *path, struct arena *arena, struct view *text, enum os_status *status)
+{
+    struct os_file *file = NULL;
+    struct os_stat stat;
+    struct os_dir *here = os_dir_path(os, ".", status);
+    if (!here)
+        return false;
+    /* An absolute name is found from anywhere: openat does not look at the directory then. */
+    struct os_op open[] = { { .kind = OS_OPEN, .dir = here, .name = path, .flags = OS_FOR_READ, .file = &file },
+                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
+    os_run_ops(os, open, 2);
+    *status = open[0].status != OS_OK ? open[0].status : open[1].status;
+    if (*status == OS_OK && (!stat.regular || stat.size > CONFIG_FILE_MAX))
+        *status = OS_TOO_LARGE;
+    char *memory = *status == OS_OK ? arena_alloc(arena, stat.size + 1) : NULL;
+    if (*status == OS_OK && !memory)
+        *status = OS_NO_MEMORY;
+    if (memory) {
+        struct os_op read = { .kind = OS_READ, .file = &file, .buf = memory, .len = stat.size };
+        os_run_ops(os, &read, 1);
+        *status = read.status;
+        *text = (struct view){ memory, read.value };
+    }
+    if (file)
+        os_file_close(file);
+    os_dir_close(here);
+    return *status == OS_OK;
+}
+
+static bool read_source(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
+{
+    struct source *source = ctx;
+    enum os_status status;
+    struct view name = arena_copy(arena, path);
+    if (source->try_text.len) {
+        *text = source->try_text;
+        return true;
+    }
+    if (name.at && read_whole(source->os, name.at, arena, text, &status))
+        return true;
+    *error = view_of(os_status_text(name.at ? status : OS_NO_MEMORY));
+    return false;
+}
+
+static void say_errors(struct os *os, const struct conf_error *error)
+{
+    char memory[1024];
+    for (; error; error = error->next) {
+        struct buffer text = BUFFER_OF(memory);
+        buffer_addf(&text, "%.*s:%u:%u: ", VIEW_FORMAT(error->file), error->line, error->column);
+        buffer_add_safe(&text, error->text, 800);
+        say(os, &text);
+    }
+}
+
+/* The configuration of `gonets try`: everything into one Maildir, nothing relayed. Its paths lie below the mail directory, which
+ * is the folder we were started in; without root the account plays no part. */
+static void write_try(struct buffer *to, const struct supervisor_options *o)
+{
+    buffer_add_text(to, "hostname localhost.localdomain\nlog text\nworkers 1\nsegment 16M\nspool /spool\n");
+    buffer_addf(to, "listen 127.0.0.1:%u lenient\n", o->try_port);
+    buffer_add_text(to, "action inbox maildir /Maildir user nobody\nmatch for any action inbox\n");
+}
+
+static bool read_conf(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
+{
+    char memory[4096];
+    struct buffer try_text = BUFFER_OF(memory);
+    struct source source = { os, VIEW_NONE };
+    if (!o->config) {
+        write_try(&try_text, o);
+        source.try_text = buffer_view(&try_text);
+    }
+    const struct conf_source from = { &source, read_source };
+    const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &from);
+    if (!errors)
+        return true;
+    say_errors(os, errors);
+    *exit_code = EX_CONFIG;
+    return false;
+}
+
+static bool print_conf(struct setup *s, int *exit_code)
+{
+    *exit_code = EX_OSERR;
+    for (size_t size = 65536; size <= CONFIG_TEXT_MAX; size *= 2) {
+        char *memory = malloc(size);
+        struct buffer text;
+        if (!memory)
+            return false;
+        buffer_init(&text, memory, size);
+        if (conf_print(&s->conf, &text)) {
+            s->text = buffer_view(&text);
+            return true;
+        }
+        free(memory);
+    }
+    return false;
+}
+
+/* ---- spool ---- */
+
+/* Try mode makes what it needs; a server's spool is made on purpose, so that an unmounted disk is not taken for an empty one
+ * (H148). */
+static bool prepare_try(struct setup *s, struct os *os, int *exit_code)
+{
+    char memory[512];
+    struct buffer text = BUFFER_OF(memory);
+    enum os_status status;
+    s->mail = os_dir_path(os, ".", &status);
+    struct os_op make = { .kind = OS_MAKE_DIR, .dir = s->mail, .name = "spool", .mode = 0700 };
+    if (s->mail) {
+        os_run_ops(os, &make, 1);
+        status = make.status == OS_EXISTS ? OS_OK : make.status;
+    }
+    if (status == OS_OK)
+        return true;
+    buffer_addf(&text, "cannot make the folder spool: %s", os_status_text(status));
+    return fail(os, EX_NOPERM, exit_code, &text);
+}
+
+static bool lock_spool(struct setup *s, struct os *os, bool create, const char *path, int *exit_code)
+{
+    char memory[1024];
+    struct buffer text = BUFFER_OF(memory);
+    enum os_status status = spool_lock(os, s->spool, &s->lock);
+    if (status == OS_NOT_FOUND && create) {
+        status = spool_create(os, s->spool);
+        if (status == OS_OK)
+            status = spool_lock(os, s->spool, &s->lock);
+    }
+    if (status == OS_OK)
+        return true;
+    if (status == OS_LOCKED)
+        buffer_addf(&text, "another server is using the spool %s; stop it first, or name another spool", path);
+    else if (status == OS_NOT_FOUND)
+        buffer_addf(&text, "%s is not a spool: if its disk is mounted and it is to be a new one, make it by: gonets spool create %s",
+                    path, path);
+    else
+        buffer_addf(&text, "cannot use the spool %s: %s", path, os_status_text(status));
+    return fail(os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
+}
+
+static bool open_spool(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
+{
+    char memory[1024], path[512];
+    struct buffer text = BUFFER_OF(memory), name = BUFFER_OF(path);
+    enum os_status status;
+    buffer_add(&name, o->config ? s->conf.spool : VIEW("spool"));
+    buffer_add_char(&name, 0);
+    if (name.full || (!o->config && !prepare_try(s, os, exit_code)))
+        return false;
+    s->spool = os_dir_path(os, path, &status);
+    if (!s->spool) {
+        buffer_addf(&text, "cannot open the spool %s: %s; make it by: gonets spool create %s", path, os_status_text(status), path);
+        return fail(os, EX_UNAVAILABLE, exit_code, &text);
+    }
+    return lock_spool(s, os, !o->config, path, exit_code);
+}
+
+/* ---- listeners ---- */
+
+static bool cannot_listen(struct os *os, const struct address *at, enum os_status status, int *exit_code)
+{
+    char memory[256];
+    struct buffer text = BUFFER_OF(memory);
+    buffer_add_text(&text, "cannot listen on ");
+    address_add(&text, at);
+    buffer_addf(&text, ": %s", os_status_text(status));
+    if (status == OS_DENIED)
+        buffer_add_text(&text, "; ports below 1024 need root");
+    if (status == OS_IN_USE)
+        buffer_add_text(&text, "; another program serves that port");
+    return fail(os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
+}
+
+/* Another server's port must not be shared by accident: workers share it among themselves only. */
+static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
+{
+    for (const struct conf_listen *l = s->conf.listens; l; l = l->next)
+        s->listen_count++;
+    s->listeners = calloc(s->workers * s->listen_count, sizeof(struct os_listener *));
+    s->addresses = calloc(s->listen_count, sizeof *s->addresses);
+    if (!s->listeners || !s->addresses)
+        return false;
+    size_t i = 0;
+    for (const struct conf_listen *l = s->conf.listens; l; l = l->next, i++) {
+        s->addresses[i] = l->address;
+        for (unsigned w = 0; w < s->workers; w++) {
+            struct address at = s->addresses[i];
+            enum os_status status = os_listen(os, &at, w == 0, &s->listeners[w * s->listen_count + i], &s->addresses[i]);
+            if (status != OS_OK)
+                return cannot_listen(os, &at, status, exit_code);
+        }
+    }
+    return true;
+}
+
+/* ---- all ---- */
+
+bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
+{
+    *s = (struct setup){ 0 };
+    if (!read_conf(s, os, o, exit_code) || !print_conf(s, exit_code))
+        return false;
+    s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);
+    return open_spool(s, os, o, exit_code) && open_listeners(s, os, exit_code);
+}
+
+void setup_close(struct setup *s)
+{
+    for (size_t i = 0; s->listeners && i < s->workers * s->listen_count; i++)
+        if (s->listeners[i])
+            os_listener_close(s->listeners[i]);
+    free(s->listeners);
+    free(s->addresses);
+    if (s->lock)
+        os_file_close(s->lock);
+    if (s->spool)
+        os_dir_close(s->spool);
+    if (s->mail)
+        os_dir_close(s->mail);
+    free((void *)(uintptr_t)s->text.at);
+    conf_free(&s->conf);
+}

@@ -1,0 +1,209 @@
+"""A Gonets server for one test: started on a free loopback port in a scratch folder, stopped by its own pid."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("GONETS_BUILD", ROOT / "build")).resolve()
+GONETS = BUILD / "gonets"
+START_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 15
+
+
+def suites():
+    """The folder of test data by others, or None; a test that needs it says NOT RUN then."""
+    folder = pathlib.Path(os.environ.get("GONETS_SUITES", ROOT / "../shared/conformance")).resolve()
+    return folder if folder.is_dir() else None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, seconds=10, what="condition"):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not come true within {seconds} s")
+
+
+class Client:
+    """SMTP by hand: bytes out, replies in."""
+
+    def __init__(self, port, timeout=20):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.kept = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def line(self):
+        while b"\n" not in self.kept:
+            more = self.socket.recv(65536)
+            if not more:
+                raise EOFError(f"closed by the server, after {self.kept!r}")
+            self.kept += more
+        line, self.kept = self.kept.split(b"\n", 1)
+        return line + b"\n"
+
+    def reply(self):
+        """One whole reply: (code, its lines as text)."""
+        lines = [self.line()]
+        while lines[-1][3:4] == b"-":
+            lines.append(self.line())
+        for line in lines:
+            assert line.endswith(b"\r\n") and len(line) <= 512 and line[:3] == lines[0][:3], lines
+        return int(lines[0][:3]), [line[4:-2].decode("ascii") for line in lines]
+
+    def say(self, text):
+        self.send(text if isinstance(text, bytes) else text.encode() + b"\r\n")
+        return self.reply()
+
+    def at_end(self):
+        """Has the server closed, with nothing more to say?"""
+        try:
+            return not self.kept and self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+
+
+class Server:
+    """`gonets try` (config None) or `gonets serve` with a configuration: %(spool)s, %(port)s and %(dir)s are filled in."""
+
+    def __init__(self, folder, config=None, env=None, wrapper=()):
+        self.folder = pathlib.Path(folder)
+        self.port = free_port()
+        self.config = config
+        self.env = os.environ | (env or {})
+        self.wrapper = list(wrapper)
+        self.process = None
+        self.spool = self.folder / "spool"
+        self.log_path = self.folder / "log"
+        self.maildir = self.folder / "mail" / "Maildir" if config is None else self.folder / "Maildir"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def command(self):
+        if self.config is None:
+            return [GONETS, "try", "--dir", self.folder / "mail", "--port", str(self.port)]
+        path = self.folder / "gonets.conf"
+        path.write_text(self.config % {"spool": self.spool, "port": self.port, "dir": self.folder})
+        if not self.spool.exists():
+            subprocess.run([GONETS, "spool", "create", self.spool], check=True)
+        return [GONETS, "serve", "-c", path]
+
+    def launch(self):
+        """Starts it and does not wait."""
+        self.folder.mkdir(exist_ok=True, parents=True)
+        with self.log_path.open("ab") as log:
+            self.mark = log.tell()
+            self.process = subprocess.Popen(self.wrapper + self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            env=self.env, start_new_session=True)
+
+    def start(self):
+        self.launch()
+        try:
+            wait_for(self.is_ready, START_SECONDS_MAX, "a listening server")
+        except AssertionError as e:
+            self.kill()
+            raise AssertionError(f"{e}\n{self.log()}") from None
+        return self
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended with {self.process.returncode}")
+        return b"listening" in self.log_path.read_bytes()[self.mark:]
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def events(self, name=None):
+        """The event log; only of servers that log JSON."""
+        found = []
+        for line in self.log().splitlines():
+            if line.startswith("{"):
+                event = json.loads(line)
+                if name in (None, event["event"]):
+                    found.append(event)
+        return found
+
+    def processes(self):
+        """{pid: role} of the server and all its processes; the supervisor is "super"."""
+        found = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                session = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[3])
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if session == self.process.pid and b"gonetsd" in words[0]:
+                role = words[words.index(b"--role") + 1].decode() if b"--role" in words else "super"
+                found[int(entry.name)] = role
+        return found
+
+    def stop(self):
+        """Asks it to stop, as an administrator would; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS_MAX)
+        finally:
+            self.kill()
+
+    def kill(self):
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        wait_for(lambda: not self.processes(), 10, "the end of all processes")
+
+    def client(self, timeout=20):
+        return Client(self.port, timeout)
+
+    def mails(self):
+        """Files in new/ in the order of their names."""
+        new = self.maildir / "new"
+        return sorted(new.iterdir()) if new.is_dir() else []
+
+    def wait_mails(self, count, seconds=20):
+        wait_for(lambda: len(self.mails()) >= count, seconds, f"{count} mails in {self.maildir}")
+        return self.mails()
+
+
+def content_of(path):
+    """A delivered message without what we put in front: Return-Path and our Received."""
+    data = path.read_bytes()
+    assert data.startswith(b"Return-Path: <"), data[:80]
+    rest = data.split(b"\n", 1)[1]
+    assert rest.startswith(b"Received: from "), rest[:80]
+    lines = rest.split(b"\n")
+    n = 1
+    while lines[n][:1] in (b" ", b"\t"):
+        n += 1
+    return b"\n".join(lines[n:])
