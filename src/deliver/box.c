@@ -21,13 +21,22 @@ void deliver_box_hold(struct deliver_box *box)
 
 void deliver_box_release(struct deliver_box *box)
 {
-    if (--box->users)
-        return;
+    if (--box->users == 0)
+        deliver_box_close(box);
+}
+
+void deliver_box_close(struct deliver_box *box)
+{
     forget(box);
+    list_remove(&box->all);
+    deliver_folder_close(&box->folder);
+    if (box->mbox)
+        deliver_mbox_close(&box->session);
     struct os_dir *dirs[] = { box->tmp, box->new, box->volume_dir, box->dir == box->base_dir ? NULL : box->dir };
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        os_dir_close(dirs[i]);
-    if (box->base_dir != box->deliver->settings.mail_dir)
+        if (dirs[i])
+            os_dir_close(dirs[i]);
+    if (box->base_dir && box->base_dir != box->deliver->settings.mail_dir)
         os_dir_close(box->base_dir);
     free(box);
 }
@@ -187,8 +196,10 @@ static struct deliver_box *box_new(struct deliver *deliver, const struct deliver
     box->rest = box->base + strlen(box->base) + 1;
     list_init(&box->waiting);
     box->key.key = (struct view){ box->text, key.len };
-    if (map_add(&deliver->boxes, &box->key))
+    if (map_add(&deliver->boxes, &box->key)) {
+        list_append(&deliver->all_boxes, &box->all);
         return box;
+    }
     free(box);
     return NULL;
 }

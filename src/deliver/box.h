@@ -11,6 +11,7 @@
 
 struct deliver_box {
     struct map_item key;      /* kind, base and rest */
+    struct list all;
     struct deliver *deliver;
     struct list waiting;      /* jobs, until it is open */
     unsigned users;           /* jobs, and whoever else needs it */
@@ -33,6 +34,7 @@ struct deliver_box {
 
 /* The job's message is read: finds or opens its mailbox, and gives the job to it. */
 void deliver_box_enter(struct deliver *deliver, struct deliver_job *job);
+void deliver_box_close(struct deliver_box *box); /* at the end of the process, whoever uses it */
 void deliver_box_hold(struct deliver_box *box);
 void deliver_box_release(struct deliver_box *box); /* the last one closes and frees it */
 

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+static void fetch(void *ctx);
+
 /* ---- life ---- */
 
 /* Into file names of a Maildir, where '/' and ':' have a meaning. */
@@ -26,8 +28,11 @@ struct deliver *deliver_new(struct os *os, const struct deliver_owner *owner, co
     deliver->owner = *owner;
     deliver->settings = *settings;
     copy_hostname(deliver, settings->hostname);
+    list_init(&deliver->all_jobs);
+    list_init(&deliver->all_boxes);
     list_init(&deliver->arrivals);
     list_init(&deliver->reading);
+    deliver->fetch = (struct os_task){ fetch, deliver, NULL, false };
     map_init(&deliver->boxes, seed);
     heap_init(&deliver->timers);
     bool good = deliver_maildir_init(&deliver->maildir, deliver);
@@ -39,8 +44,24 @@ struct deliver *deliver_new(struct os *os, const struct deliver_owner *owner, co
     return NULL;
 }
 
+/* A job may have been anywhere, and its mailbox at work. */
+static void drop_job(struct deliver *deliver, struct deliver_job *job)
+{
+    list_remove(&job->link);
+    job->result.outcome = 0;
+    job->box = NULL;
+    if (job->file)
+        os_file_close(job->file);
+    job->file = NULL;
+    deliver_done(deliver, job);
+}
+
 void deliver_free(struct deliver *deliver)
 {
+    for (struct list *link; (link = list_pop(&deliver->arrivals));)
+        ;
+    list_each_safe(link, &deliver->all_jobs) drop_job(deliver, list_entry(link, struct deliver_job, all));
+    list_each_safe(link, &deliver->all_boxes) deliver_box_close(list_entry(link, struct deliver_box, all));
     if (deliver->reader)
         os_queue_free(deliver->reader);
     if (deliver->writer)
@@ -71,8 +92,6 @@ void deliver_arm(struct deliver *deliver)
 }
 
 /* ---- reading ---- */
-
-static void fetch(struct deliver *deliver);
 
 static void damaged(struct deliver *deliver, struct deliver_job *job, const char *why)
 {
@@ -120,7 +139,7 @@ static void on_read(void *ctx)
     const struct os_op *op = deliver->reads;
     for (struct list *link; (link = list_pop(&read)); op++)
         take_read(deliver, list_entry(link, struct deliver_job, link), op);
-    fetch(deliver);
+    os_later(deliver->os, &deliver->fetch);
 }
 
 /* Room for one more in memory; what is too large for all of it comes alone. */
@@ -145,8 +164,9 @@ static bool begin(struct deliver *deliver, struct deliver_job *job, struct os_op
     return true;
 }
 
-static void fetch(struct deliver *deliver)
+static void fetch(void *ctx)
 {
+    struct deliver *deliver = ctx;
     size_t count = 0;
     if (!list_empty(&deliver->reading))
         return;
@@ -174,8 +194,9 @@ static void fetch(struct deliver *deliver)
 void deliver_add(struct deliver *deliver, struct deliver_job *job)
 {
     deliver->jobs++;
+    list_append(&deliver->all_jobs, &job->all);
     list_append(&deliver->arrivals, &job->link);
-    fetch(deliver);
+    os_later(deliver->os, &deliver->fetch);
 }
 
 void deliver_done(struct deliver *deliver, struct deliver_job *job)
@@ -183,14 +204,18 @@ void deliver_done(struct deliver *deliver, struct deliver_job *job)
     struct deliver_box *box = job->box;
     job->box = NULL;
     deliver_letter_free(&job->letter);
+    if (job->copy)
+        free(job->copy->memory);
     free(job->copy);
     job->copy = NULL;
+    list_remove(&job->all);
     deliver->memory -= job->memory;
     deliver->jobs--;
     deliver->owner.done(deliver->owner.ctx, job);
     if (box)
         deliver_box_release(box);
-    fetch(deliver);
+    if (!list_empty(&deliver->arrivals))
+        os_later(deliver->os, &deliver->fetch);
 }
 
 void deliver_stop(struct deliver *deliver)

@@ -26,6 +26,7 @@ struct deliver_box;
 
 struct deliver_job {
     struct list link;              /* of whoever has it at the moment */
+    struct list all;
     /* what the caller says */
     uint64_t number;
     struct mail_id id;
@@ -67,10 +68,12 @@ struct deliver {
     struct deliver_owner owner;
     struct deliver_settings settings;
     struct os_queue *reader, *writer; /* reader: everything but the turns of the Maildirs */
+    struct list all_jobs, all_boxes;
     struct list arrivals;             /* jobs whose messages are not read yet */
     struct list reading;
     struct os_op reads[DELIVER_READS_MAX];
     struct os_request read_request;
+    struct os_task fetch;             /* reads what has arrived, or got room, in this turn */
     size_t memory, jobs;
     bool stopping;
     struct map boxes;
@@ -81,7 +84,7 @@ struct deliver {
 
 /* NULL: no memory, no thread or no randomness. */
 struct deliver *deliver_new(struct os *os, const struct deliver_owner *owner, const struct deliver_settings *settings);
-/* Frees everything; jobs that are still there must be none unless the process ends without tidying. */
+/* At the end of the process: jobs that are still there are reported untried, wherever they were. */
 void deliver_free(struct deliver *deliver);
 void deliver_add(struct deliver *deliver, struct deliver_job *job);
 /* Nothing new is begun: what was not begun is reported untried, what is under way is finished. */

@@ -31,7 +31,7 @@ static void next_part(struct deliver_folder *f)
 
 static void leave(struct deliver_folder *f)
 {
-    if (f->at != f->base)
+    if (f->at && f->at != f->base)
         os_dir_close(f->at);
     f->at = NULL;
 }
@@ -66,7 +66,9 @@ static void on_done(void *ctx)
         os_dir_close(f->at);
         f->at = NULL;
     }
-    f->done(f->ctx, f->at, status);
+    struct os_dir *dir = f->at;
+    f->at = NULL;
+    f->done(f->ctx, dir, status);
 }
 
 void deliver_folder_open(struct deliver_folder *f, struct os_queue *queue, struct os_dir *base, struct view rest,
@@ -74,4 +76,11 @@ void deliver_folder_open(struct deliver_folder *f, struct os_queue *queue, struc
 {
     *f = (struct deliver_folder){ .queue = queue, .base = base, .at = base, .rest = rest, .done = done, .ctx = ctx };
     next_part(f);
+}
+
+void deliver_folder_close(struct deliver_folder *f)
+{
+    if (f->next)
+        os_dir_close(f->next);
+    leave(f);
 }

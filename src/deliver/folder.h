@@ -25,4 +25,7 @@ struct deliver_folder {
 void deliver_folder_open(struct deliver_folder *folder, struct os_queue *queue, struct os_dir *base, struct view rest,
                          void (*done)(void *ctx, struct os_dir *dir, enum os_status status), void *ctx);
 
+/* At the end of the process. */
+void deliver_folder_close(struct deliver_folder *folder);
+
 #endif

@@ -100,6 +100,8 @@ static void on_released(struct deliver_mbox *mbox)
         return;
     }
     mbox->first_try_us = mbox->pause_us = 0;
+    if (mbox->box->deliver->stopping)
+        report_untried(mbox);
     if (list_empty(&mbox->waiting))
         rest(mbox);
     else
@@ -436,4 +438,13 @@ void deliver_mbox_stop(struct deliver_mbox *mbox)
 {
     report_untried(mbox);
     rest(mbox);
+}
+
+void deliver_mbox_close(struct deliver_mbox *mbox)
+{
+    if (mbox->file)
+        os_file_close(mbox->file);
+    if (mbox->lock)
+        os_file_close(mbox->lock);
+    heap_remove(&mbox->box->deliver->timers, &mbox->timer);
 }

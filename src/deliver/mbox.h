@@ -53,5 +53,6 @@ void deliver_mbox_init(struct deliver_mbox *mbox, struct deliver_box *box, const
 void deliver_mbox_add(struct deliver_box *box, struct deliver_job *job);
 void deliver_mbox_timer(struct deliver_mbox *mbox); /* the time of its timer has come */
 void deliver_mbox_stop(struct deliver_mbox *mbox);  /* waits for no lock any more; jobs not begun are reported untried */
+void deliver_mbox_close(struct deliver_mbox *mbox); /* at the end of the process */
 
 #endif

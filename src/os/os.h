@@ -194,6 +194,7 @@ enum os_open_flags {
 
 struct os_stat {
     uint64_t size, inode;
+    uint64_t device; /* the same number: the same file system */
     uint64_t modified_us, accessed_us;
     uint32_t mode, links, user, group; /* mode: permission bits */
     bool regular, directory;
