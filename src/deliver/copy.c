@@ -30,9 +30,11 @@ static void on_read(struct deliver_copy *copy)
     const struct os_op *read = &copy->ops[1];
     copy->read_status = read->status;
     copy->damaged = read->status == OS_OK && read->value < read->len;
-    if (deliver_copy_good(copy))
-        deliver_letter_feed(copy->letter, &copy->filter, copy->content_at, (struct view){ copy->in, read->len },
-                            &copy->out);
+    if (!deliver_copy_good(copy))
+        return;
+    const struct view bytes = { copy->in, read->len };
+    deliver_letter_feed(copy->letter, &copy->filter, copy->content_at, bytes, &copy->out);
+    copy->content_at += bytes.len;
 }
 
 static void on_done(void *ctx)
@@ -85,11 +87,6 @@ static bool next_span(struct deliver_copy *copy)
 
 static void read_piece(struct deliver_copy *copy, const struct spool_span *piece)
 {
-    if (!deliver_letter_locate(copy->letter, piece, &copy->content_at)) {
-        copy->damaged = true;
-        finish(copy);
-        return;
-    }
     copy->ops[1] = (struct os_op){
         .kind = OS_READ, .file = &copy->from, .offset = piece->offset, .buf = copy->in, .len = (size_t)piece->len
     };

@@ -17,7 +17,7 @@ struct deliver_copy {
     bool ended, reading;
     char *memory, *in;
     struct buffer out;
-    uint64_t content_at;   /* of the piece that is being read */
+    uint64_t content_at;   /* how much of the content went through */
     struct os_slice slice;
     struct os_op ops[2];
     struct os_request request;

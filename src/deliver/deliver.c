@@ -118,8 +118,8 @@ void deliver_copy_failed(struct deliver *deliver, struct deliver_job *job)
 static void take_read(struct deliver *deliver, struct deliver_job *job, const struct os_op *op)
 {
     enum deliver_letter_result result = DELIVER_LETTER_DAMAGED;
-    if (op->status == OS_OK && op->value == op->len)
-        result = deliver_letter_parse(&job->letter, os_wall_us(deliver->os));
+    if (op->status == OS_OK)
+        result = deliver_letter_parse(&job->letter, op->value, os_wall_us(deliver->os));
     if (result == DELIVER_LETTER_OK) {
         deliver_box_enter(deliver, job);
         return;

@@ -28,7 +28,6 @@ struct deliver_job {
     struct list link;              /* of whoever has it at the moment */
     struct list all;
     /* what the caller says */
-    uint64_t number;
     struct mail_id id;
     uint32_t recipient;
     struct spool_place place;

@@ -4,19 +4,20 @@
 
 #include <stdlib.h>
 
+#define PADDING_MAX 64        /* of a record, between head and content */
 #define REVERSE_PATH_MAX 4096 /* twice in the front, and a field name, and a date */
 
-bool deliver_letter_is_whole(const struct deliver_letter *letter)
+static bool is_small(const struct spool_place *place)
 {
-    return letter->place.content_size <= DELIVER_WHOLE_MAX;
+    return place->content_size <= DELIVER_WHOLE_MAX;
 }
 
 bool deliver_letter_init(struct deliver_letter *letter, const struct spool_place *place, bool mbox)
 {
     *letter = (struct deliver_letter){ .place = *place, .mbox = mbox };
     letter->record_len = place->head_size;
-    if (deliver_letter_is_whole(letter))
-        letter->record_len += (size_t)place->content_size;
+    if (is_small(place))
+        letter->record_len += PADDING_MAX + (size_t)place->content_size;
     if (place->head_size > DELIVER_HEAD_MAX)
         return false;
     letter->record = malloc(letter->record_len + 1);
@@ -32,8 +33,7 @@ void deliver_letter_free(struct deliver_letter *letter)
 
 size_t deliver_letter_memory(const struct spool_place *place)
 {
-    bool whole = place->content_size <= DELIVER_WHOLE_MAX;
-    size_t content = whole ? (size_t)place->content_size : DELIVER_CHUNK + DELIVER_FILTER_ROOM(DELIVER_CHUNK);
+    size_t content = is_small(place) ? (size_t)place->content_size : DELIVER_CHUNK + DELIVER_FILTER_ROOM(DELIVER_CHUNK);
     return 3 * (size_t)place->head_size + 2 * content + DELIVER_FRONT_MAX;
 }
 
@@ -62,28 +62,23 @@ void deliver_letter_feed(const struct deliver_letter *letter, struct deliver_fil
     deliver_filter_feed(filter, bytes, false, out);
 }
 
-bool deliver_letter_locate(const struct deliver_letter *letter, const struct spool_span *span, uint64_t *at)
+/* ---- a message that was read in one piece ---- */
+
+static bool is_in_record(const struct deliver_letter *letter, const struct spool_span *span)
 {
-    const struct spool_place *place = &letter->place;
-    uint64_t start = place->offset + place->head_size;
-    if (span->offset < start || span->len > place->content_size)
-        return false;
-    *at = span->offset - start;
-    return *at <= place->content_size - span->len;
+    uint64_t start = letter->place.offset, end = start + letter->record_len;
+    return span->offset >= start && span->offset <= end && span->len <= end - span->offset;
 }
 
-static bool add_span(const struct deliver_letter *letter, struct deliver_filter *filter, const struct spool_span *span,
-                     struct buffer *out)
+/* Its bytes may also lie elsewhere in the segment, however few they are: they came before the envelope was known. */
+static bool is_whole(const struct deliver_letter *letter)
 {
-    uint64_t at;
-    if (span->bytes.at) {
-        deliver_filter_feed(filter, span->bytes, false, out);
-        return true;
-    }
-    if (!deliver_letter_locate(letter, span, &at))
-        return false;
-    const char *content = letter->record + letter->place.head_size;
-    deliver_letter_feed(letter, filter, at, (struct view){ content + at, (size_t)span->len }, out);
+    struct spool_reader reader;
+    struct spool_span span;
+    spool_reader_init(&reader, &letter->message, VIEW_NONE);
+    while (spool_reader_next(&reader, &span))
+        if (!span.bytes.at && !is_in_record(letter, &span))
+            return false;
     return true;
 }
 
@@ -92,19 +87,26 @@ static bool add_all(const struct deliver_letter *letter, uint64_t wall_us, struc
     struct spool_reader reader;
     struct spool_span span;
     struct deliver_filter filter;
-    bool good = true;
+    uint64_t at = 0;
     deliver_letter_begin(letter, &filter, wall_us, out);
     spool_reader_init(&reader, &letter->message, VIEW_NONE);
-    while (good && spool_reader_next(&reader, &span))
-        good = add_span(letter, &filter, &span, out);
+    while (spool_reader_next(&reader, &span)) {
+        if (span.bytes.at) {
+            deliver_filter_feed(&filter, span.bytes, false, out);
+            continue;
+        }
+        const char *content = letter->record + (span.offset - letter->place.offset);
+        deliver_letter_feed(letter, &filter, at, (struct view){ content, (size_t)span.len }, out);
+        at += span.len;
+    }
     deliver_filter_end(&filter, out);
-    return good && !reader.bad && !out->full;
+    return !reader.bad && !out->full;
 }
 
 static enum deliver_letter_result make_text(struct deliver_letter *letter, uint64_t wall_us)
 {
-    /* A piece is inserted, or a range of the content: a message much larger than both cannot be. */
     uint64_t size = spool_message_size(&letter->message);
+    /* A piece is inserted, or a range of the content: a message much larger than both cannot be. */
     if (size > letter->record_len)
         return DELIVER_LETTER_DAMAGED;
     struct buffer out;
@@ -124,12 +126,15 @@ static enum deliver_letter_result make_text(struct deliver_letter *letter, uint6
     return DELIVER_LETTER_OK;
 }
 
-enum deliver_letter_result deliver_letter_parse(struct deliver_letter *letter, uint64_t wall_us)
+enum deliver_letter_result deliver_letter_parse(struct deliver_letter *letter, uint64_t got, uint64_t wall_us)
 {
+    if (got < letter->place.head_size)
+        return DELIVER_LETTER_DAMAGED;
+    letter->record_len = (size_t)got;
     const struct view head = { letter->record, letter->record_len };
     if (!spool_message_parse(head, &letter->place, &letter->message) ||
         !spool_tag_find(letter->message.envelope, SPOOL_TAG_REVERSE_PATH, &letter->reverse_path) ||
         letter->reverse_path.len > REVERSE_PATH_MAX)
         return DELIVER_LETTER_DAMAGED;
-    return deliver_letter_is_whole(letter) ? make_text(letter, wall_us) : DELIVER_LETTER_OK;
+    return is_whole(letter) ? make_text(letter, wall_us) : DELIVER_LETTER_OK;
 }

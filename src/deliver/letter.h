@@ -16,7 +16,7 @@ struct deliver_letter {
     struct spool_place place;
     bool mbox;
     char *record;      /* head as read, and behind it the content of a small message; freed once the text is made */
-    size_t record_len; /* how much is to be read from place.offset on */
+    size_t record_len; /* how much is to be read from place.offset on, then how much was */
     struct spool_message message; /* borrows the record */
     struct view reverse_path;
     char *text;        /* of a small message, ready for the mailbox; NULL: large, or not made yet */
@@ -26,21 +26,19 @@ struct deliver_letter {
 /* Takes memory for the record. false: none. */
 bool deliver_letter_init(struct deliver_letter *letter, const struct spool_place *place, bool mbox);
 void deliver_letter_free(struct deliver_letter *letter);
-bool deliver_letter_is_whole(const struct deliver_letter *letter);
 /* The most memory that the letter takes, with all that is done with it. */
 size_t deliver_letter_memory(const struct spool_place *place);
 
 enum deliver_letter_result { DELIVER_LETTER_OK, DELIVER_LETTER_DAMAGED, DELIVER_LETTER_NO_MEMORY };
-/* The record has been read: parses it and, of a small message, makes the text. wall_us is for the From_ line. */
-enum deliver_letter_result deliver_letter_parse(struct deliver_letter *letter, uint64_t wall_us);
+/* `got` bytes of the record have been read: parses it and, when all of the message is among them, makes the text.
+ * wall_us is for the From_ line. */
+enum deliver_letter_result deliver_letter_parse(struct deliver_letter *letter, uint64_t got, uint64_t wall_us);
 
 /* The beginning of the text, From_ line and Return-Path: at most DELIVER_FRONT_MAX bytes. */
 void deliver_letter_begin(const struct deliver_letter *letter, struct deliver_filter *filter, uint64_t wall_us,
                           struct buffer *out);
-/* Content bytes from `at` on (counted from the start of the content) go through the filter. */
+/* Content goes through the filter; at: how much of it went before. */
 void deliver_letter_feed(const struct deliver_letter *letter, struct deliver_filter *filter, uint64_t at,
                          struct view bytes, struct buffer *out);
-/* Where in the content a range of the segment's file lies; false: outside of it. */
-bool deliver_letter_locate(const struct deliver_letter *letter, const struct spool_span *span, uint64_t *at);
 
 #endif
