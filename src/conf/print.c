@@ -77,8 +77,9 @@ static void add_reference(struct buffer *to, const struct conf_table *table)
 
 static void print_action(struct buffer *to, const struct conf_action *action)
 {
-    static const char *const kinds[] = { [CONF_MAILDIR] = " maildir ", [CONF_MBOX] = " mbox ", [CONF_DISCARD] = " discard",
-                                         [CONF_HOLD] = " hold" };
+    static const char *const kinds[] = {
+        [CONF_MAILDIR] = " maildir ", [CONF_MBOX] = " mbox ", [CONF_DISCARD] = " discard", [CONF_HOLD] = " hold"
+    };
     buffer_add_text(to, "action ");
     buffer_add(to, action->name);
     buffer_add_text(to, kinds[action->kind]);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define DOMAIN_MAX 253 /* RFC 1035 section 2.3.4: 255 octets on the wire */
-#define LABEL_MAX 63
+#define LABEL_MAX  63
 
 struct unit {
     const char *name;
@@ -208,11 +208,14 @@ uint64_t conf_setting_number(const struct conf *conf, const struct conf_setting 
 struct view conf_setting_text(const struct conf *conf, const struct conf_setting *setting)
 {
     struct view text;
+    if (setting->type == CONF_LOG)
+        return conf->log_text ? VIEW("text") : VIEW("json");
     memcpy(&text, (const char *)conf + setting->offset, sizeof text);
     return text;
 }
 
-static const char *set_number(struct conf *conf, const struct conf_setting *setting, struct view text, struct buffer *reason)
+static const char *set_number(struct conf *conf, const struct conf_setting *setting, struct view text,
+                              struct buffer *reason)
 {
     uint64_t number;
     if (!parse_number(text, units_of(setting->type), &number))
@@ -234,6 +237,12 @@ static const char *set_number(struct conf *conf, const struct conf_setting *sett
     return NULL;
 }
 
+static const char *set_log(struct conf *conf, struct view text)
+{
+    conf->log_text = view_equal(text, VIEW("text"));
+    return conf->log_text || view_equal(text, VIEW("json")) ? NULL : "is neither text nor json";
+}
+
 static const char *check_text(enum conf_type type, struct view text)
 {
     switch (type) {
@@ -250,10 +259,13 @@ static const char *check_text(enum conf_type type, struct view text)
     }
 }
 
-const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text, struct buffer *reason)
+const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text,
+                             struct buffer *reason)
 {
     if (setting->type >= CONF_COUNT)
         return set_number(conf, setting, text, reason);
+    if (setting->type == CONF_LOG)
+        return set_log(conf, text);
     const char *bad = check_text(setting->type, text);
     if (!bad)
         memcpy(place(conf, setting), &text, sizeof text);

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #define BOTH ((unsigned)(OS_READABLE | OS_WRITABLE))
-_Static_assert((int)OS_READABLE == (int)UV_READABLE && (int)OS_WRITABLE == (int)UV_WRITABLE, "events are handed on as they are");
+_Static_assert((int)OS_READABLE == (int)UV_READABLE && (int)OS_WRITABLE == (int)UV_WRITABLE,
+               "events are handed on as they are");
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
