@@ -1,6 +1,5 @@
 #include "base/buffer.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,8 +59,13 @@ void buffer_addf(struct buffer *b, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(b->at + b->len, buffer_room(b), format, args);
+    buffer_addv(b, format, args);
     va_end(args);
+}
+
+void buffer_addv(struct buffer *b, const char *format, va_list args)
+{
+    int len = vsnprintf(b->at + b->len, buffer_room(b), format, args);
     /* vsnprintf needs a byte for its NUL, which is not ours to keep. */
     if (len < 0 || (size_t)len >= buffer_room(b))
         b->full = true;

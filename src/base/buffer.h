@@ -5,6 +5,8 @@
 
 #include "base/view.h"
 
+#include <stdarg.h>
+
 struct buffer {
     char *at;
     size_t len, cap;
@@ -23,6 +25,7 @@ void buffer_add_char(struct buffer *b, char c);
 void buffer_add_u64(struct buffer *b, uint64_t number);
 /* Wants room for one byte more than it adds (the NUL of vsnprintf). */
 void buffer_addf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_addv(struct buffer *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 /* Text of unknown origin for a human reader: bytes outside 32..126 become '?', at most max bytes (H23, H42). */
 void buffer_add_safe(struct buffer *b, struct view text, size_t max);
 void buffer_remove(struct buffer *b, size_t n); /* takes n bytes off the front */

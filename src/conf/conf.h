@@ -7,53 +7,58 @@
 #include "base/address.h"
 #include "base/arena.h"
 
-#define CONF_FILE_MAX (16u << 20)       /* bytes of one file */
-#define CONF_LINE_MAX (64u << 10)       /* bytes of one line */
-#define CONF_TABLE_MAX 1000000          /* keys of one table */
-#define CONF_STATEMENTS_MAX 1000        /* tables, actions, rules, listeners: of each kind */
-#define CONF_DEPTH_MAX 20               /* files that include each other */
-#define CONF_ERRORS_MAX 100             /* said at once */
-#define CONF_MEMORY_MAX (512u << 20)    /* of everything that is parsed */
-#define CONF_VALUE_MAX 200              /* bytes of one value in a path, encoded */
-#define CONF_PATH_MAX 1024              /* bytes of a path, expanded */
+#define CONF_FILE_MAX       (16u << 20)  /* bytes of one file */
+#define CONF_LINE_MAX       (64u << 10)  /* bytes of one line */
+#define CONF_TABLE_MAX      1000000      /* keys of one table */
+#define CONF_STATEMENTS_MAX 1000         /* tables, actions, rules, listeners: of each kind */
+#define CONF_DEPTH_MAX      20           /* files that include each other */
+#define CONF_ERRORS_MAX     100          /* said at once */
+#define CONF_MEMORY_MAX     (512u << 20) /* of everything that is parsed */
+#define CONF_VALUE_MAX      200          /* bytes of one value in a path, encoded */
+#define CONF_PATH_MAX       1024         /* bytes of a path, expanded */
 
 enum conf_action_kind { CONF_MAILDIR, CONF_MBOX, CONF_DISCARD, CONF_HOLD };
 
 struct conf_entry {
     struct view key, value;
-    unsigned line, column;       /* where it is written */
+    unsigned line, column; /* where it is written */
 };
 
 struct conf_table { /* table NAME file PATH: one entry a line, "key" or "key: value"; # comments; or inline { a, b } */
     struct view name, path;
-    struct view file;            /* where its entries are written: path, or the file of the statement */
-    struct conf_entry *entries;  /* sorted by key, ASCII letters folded */
+    struct view file;           /* where its entries are written: path, or the file of the statement */
+    struct conf_entry *entries; /* sorted by key, ASCII letters folded */
     size_t entry_count;
-    bool are_domains;            /* used by `for domain`: every key is one, in lower case */
-    struct network *networks;    /* used by `from network`: the keys, sorted by bits and address; else NULL */
+    bool are_domains;         /* used by `for domain`: every key is one, in lower case */
+    struct network *networks; /* used by `from network`: the keys, sorted by bits and address; else NULL */
     struct conf_table *next;
 };
 
 struct conf_action {
     struct view name;
     enum conf_action_kind kind;
-    struct view path;                /* template with %{user} %{home} %{local} %{domain} %{address}; maildir and mbox */
-    struct view user;                /* account that owns the mailboxes; empty: the recipient's own account */
-    const struct conf_table *users;  /* who exists: local part or whole address; NULL: accounts of the system, or, with
-                                        `user` given, everybody */
-    unsigned number;                 /* order in the file, from 0 */
+    struct view path;               /* template with %{user} %{home} %{local} %{domain} %{address}; maildir and mbox */
+    struct view user;               /* account that owns the mailboxes; empty: the recipient's own account */
+    const struct conf_table *users; /* who exists: local part or whole address; NULL: accounts of the system, or, with
+                                       `user` given, everybody */
+    unsigned number;                /* order in the file, from 0 */
     struct conf_action *next;
 };
 
 enum conf_from { CONF_FROM_ANY, CONF_FROM_LOCAL /* loopback */, CONF_FROM_NETWORK, CONF_FROM_TABLE };
-enum conf_for { CONF_FOR_ANY, CONF_FOR_DOMAIN, CONF_FOR_DOMAIN_TABLE, CONF_FOR_LOCAL /* hostname, localhost, no domain */ };
+enum conf_for {
+    CONF_FOR_ANY,
+    CONF_FOR_DOMAIN,
+    CONF_FOR_DOMAIN_TABLE,
+    CONF_FOR_LOCAL /* hostname, localhost, no domain */
+};
 
 struct conf_match {
     enum conf_from from;
     struct network network;
     const struct conf_table *from_table;
     enum conf_for to;
-    struct view domain;               /* lower case; ".example.org": it and everything below */
+    struct view domain; /* lower case; ".example.org": it and everything below */
     const struct conf_table *to_table;
     const struct conf_action *action; /* NULL: reject */
     unsigned line;
@@ -62,27 +67,27 @@ struct conf_match {
 
 struct conf_listen {
     struct address address;
-    bool lenient;       /* forms that only old or hand-made clients use */
+    bool lenient; /* forms that only old or hand-made clients use */
     struct conf_listen *next;
 };
 
-struct conf_limits { /* every one by name: `limit NAME VALUE`; `gonets check --limits` prints them */
-    uint64_t message_size_max;     /* bytes; 0: none */
-    uint64_t recipients_max;       /* per message */
-    uint64_t sessions_max;         /* per smtpd worker */
-    uint64_t errors_max;           /* bad commands per session */
+struct conf_limits {           /* every one by name: `limit NAME VALUE`; `gonets check --limits` prints them */
+    uint64_t message_size_max; /* bytes; 0: none */
+    uint64_t recipients_max;   /* per message */
+    uint64_t sessions_max;     /* per smtpd worker */
+    uint64_t errors_max;       /* bad commands per session */
     uint64_t command_us_max, data_us_max;
-    uint64_t receive_memory_max;   /* half-received mail in memory, per worker */
-    uint64_t spool_free_min;       /* bytes left on the disk below which new mail gets 452 */
-    uint64_t local_jobs_max;       /* deliveries to mailboxes at a time */
+    uint64_t receive_memory_max; /* half-received mail in memory, per worker */
+    uint64_t spool_free_min;     /* bytes left on the disk below which new mail gets 452 */
+    uint64_t local_jobs_max;     /* deliveries to mailboxes at a time */
 };
 
 struct conf {
     struct arena arena;
     struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts */
     uint64_t segment_size;
-    uint64_t workers;              /* smtpd processes; 0: one per core */
-    bool log_text;                 /* `log text`: readable lines; `log json` (default): one JSON object a line */
+    uint64_t workers; /* smtpd processes; 0: one per core */
+    bool log_text;    /* `log text`: readable lines; `log json` (default): one JSON object a line */
     struct conf_listen *listens;
     struct conf_table *tables;
     struct conf_action *actions;
@@ -99,22 +104,27 @@ struct conf_source {
 
 struct conf_error {
     struct view file;
-    unsigned line, column;     /* from 1, column in bytes; 0: about the file as a whole */
-    struct view text;          /* "unknown word 'lissen'; did you mean 'listen'?"; printable */
+    unsigned line, column; /* from 1, column in bytes; 0: about the file as a whole */
+    struct view text;      /* "unknown word 'lissen'; did you mean 'listen'?"; printable */
     struct conf_error *next;
 };
+
+#define CONF_ERROR_MAX 4096 /* bytes of one, with its place: names of files are cut */
+/* "file:line:column: text", without the place within the file where there is none. */
+void conf_error_add(struct buffer *to, const struct conf_error *error);
 
 /* Parses file `name` (and what it includes). Errors: a list, in order; NULL when the configuration is good, which alone
  * may be used. All memory, errors too, is in conf->arena. */
 const struct conf_error *conf_parse(struct conf *conf, struct view name, const struct conf_source *source);
 void conf_free(struct conf *conf);
-/* The effective configuration, with defaults and tables inline, as text that conf_parse takes again and gives the same conf:
- * what roles get, and what `gonets check --print` shows. false: no room. */
+/* The effective configuration, with defaults and tables inline, as text that conf_parse takes again and gives the same
+ * conf: what roles get, and what `gonets check --print` shows. false: no room. */
 bool conf_print(const struct conf *conf, struct buffer *to);
 /* One line for each limit: name, value, of what, what happens when it is reached. false: no room. */
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
 
-const struct conf_entry *conf_table_find(const struct conf_table *table, struct view key); /* ASCII letters of any case */
+const struct conf_entry *conf_table_find(const struct conf_table *table,
+                                         struct view key); /* ASCII letters of any case */
 const struct conf_action *conf_action_find(const struct conf *conf, struct view name);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
  * domain: A-labels, any case; empty for a bare local name. */

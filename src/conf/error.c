@@ -1,11 +1,8 @@
 /* Errors: said in words, kept in the order of the files, with a guess at what was meant. */
 #include "conf/parser.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-#define SAID_MAX 64     /* bytes of a word that are repeated in an error */
-#define GUESS_MAX 2     /* edits */
+#define SAID_MAX       64 /* bytes of a word that are repeated in an error */
+#define GUESS_MAX      2  /* edits */
 #define GUESS_WORD_MAX 64
 
 void *conf_alloc(struct conf_parser *p, size_t size)
@@ -47,14 +44,13 @@ static void note(struct conf_parser *p, const struct conf_word *at, struct view 
 
 void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
 {
-    char text[512];
+    char memory[CONF_ERROR_MAX / 2];
+    struct buffer text = BUFFER_OF(memory);
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(text, sizeof text, format, args);
+    buffer_addv(&text, format, args);
     va_end(args);
-    if (len >= (int)sizeof text)
-        len = sizeof text - 1;
-    note(p, at, (struct view){ text, len > 0 ? (size_t)len : 0 });
+    note(p, at, text.full ? VIEW("an error too long to say") : buffer_view(&text));
 }
 
 /* For "%s": quoted, and cut. */
@@ -78,12 +74,22 @@ void conf_say_bad(struct conf_parser *p, const struct conf_word *at, const char 
     conf_say(p, at, "%s %s", said(at->text).text, reason);
 }
 
-void conf_say_unknown(struct conf_parser *p, const struct conf_word *at, const char *what, const struct conf_guess *guess)
+void conf_say_unknown(struct conf_parser *p, const struct conf_word *at, const char *what,
+                      const struct conf_guess *guess)
 {
     if (guess->best.len)
         conf_say(p, at, "unknown %s %s; did you mean %s?", what, said(at->text).text, said(guess->best).text);
     else
         conf_say(p, at, "unknown %s %s", what, said(at->text).text);
+}
+
+void conf_error_add(struct buffer *to, const struct conf_error *error)
+{
+    buffer_add_safe(to, error->file, CONF_ERROR_MAX / 4);
+    if (error->line)
+        buffer_addf(to, ":%u:%u", error->line, error->column);
+    buffer_add_text(to, error->file.len ? ": " : "");
+    buffer_add(to, error->text);
 }
 
 static size_t least(size_t a, size_t b)
@@ -110,18 +116,20 @@ static size_t distance(struct view a, struct view b)
     return rows[a.len % 3][b.len];
 }
 
-/* What begins as the word does is a guess too, but any small error is a better one. */
+/* The fewer edits the better, and the same length before another; what only begins as the word does comes last. */
 void conf_guess_add(struct conf_guess *guess, struct view candidate)
 {
     struct view word = guess->word;
-    size_t far = GUESS_MAX + 1, max = word.len > 3 ? GUESS_MAX : 1;
-    if (word.len == 0 || word.len > GUESS_WORD_MAX || candidate.len > GUESS_WORD_MAX)
+    size_t max = word.len > 3 ? GUESS_MAX : 1, score = 2 * GUESS_MAX + 2;
+    if (word.len < 2 || word.len > GUESS_WORD_MAX || candidate.len > GUESS_WORD_MAX)
         return;
     size_t edits = distance(word, candidate);
-    if (edits > max)
-        edits = word.len > 1 && view_starts_nocase(candidate, word) ? far : far + 1;
-    if (edits > far || (guess->best.len && edits >= guess->distance))
+    if (edits <= max)
+        score = 2 * edits + (word.len != candidate.len);
+    else if (!view_starts_nocase(candidate, word))
+        return;
+    if (guess->best.len && score >= guess->score)
         return;
     guess->best = candidate;
-    guess->distance = edits;
+    guess->score = score;
 }

@@ -6,7 +6,8 @@ static bool is_plain(char c)
     return ascii_is_alnum(c) || c == '+' || c == '-' || c == '_' || c == '=' || c == '.';
 }
 
-/* Injective: only % begins an escape, and it is escaped itself. No result is "." or "..", hidden, or has a slash or NUL (H35). */
+/* Injective: only % begins an escape, and it is escaped itself. No result is "." or "..", hidden, or has a slash or NUL
+ * (H35). */
 static bool add_encoded(struct buffer *to, struct view value, bool fold)
 {
     static const char hex[16] = "0123456789ABCDEF";

@@ -70,7 +70,7 @@ bool conf_networks_have(const struct conf_table *table, const struct network *ne
         if (shorter.bits == 0)
             return false;
         shorter.bits--;
-        shorter.ip[shorter.bits / 8] &= (uint8_t)~(0x80 >> shorter.bits % 8);
+        shorter.ip[shorter.bits / 8] &= (uint8_t) ~(0x80 >> shorter.bits % 8);
     }
 }
 

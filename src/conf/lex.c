@@ -2,7 +2,8 @@
 
 #include "conf/conf.h"
 
-void conf_lexer_init(struct conf_lexer *lexer, struct view file, unsigned file_number, struct view text, struct arena *arena)
+void conf_lexer_init(struct conf_lexer *lexer, struct view file, unsigned file_number, struct view text,
+                     struct arena *arena)
 {
     if (view_starts(text, VIEW("\xef\xbb\xbf"))) /* the mark that some editors put before UTF-8 */
         view_take(&text, 3);
@@ -169,7 +170,8 @@ bool conf_lexer_check(struct conf_lexer lexer, struct conf_word *at)
         bool too_long = rest->at - lexer.line_start >= CONF_LINE_MAX;
         if (too_long || is_control(*rest)) {
             *at = word_here(&lexer, CONF_BAD);
-            at->text = too_long ? VIEW("a line of more than 65536 bytes") : VIEW("a control character; is this a text file?");
+            at->text =
+                too_long ? VIEW("a line of more than 65536 bytes") : VIEW("a control character; is this a text file?");
             return false;
         }
         if (view_take(rest, 1).at[0] == '\n')

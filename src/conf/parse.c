@@ -180,11 +180,11 @@ static void say_unknown_statement(struct conf_parser *p, const struct conf_guess
 {
     const struct statement *meant = find_statement(guess->best);
     conf_say_unknown(p, &p->statement, "word", guess);
-    if (meant)
+    if (meant) {
         mark_statement(p, meant);
-    for (size_t i = 0; i < conf_setting_count; i++)
-        if (view_equal(guess->best, view_of(conf_settings[i].name)))
-            mark_seen(&p->settings_seen, i);
+        p->accept_seen = true;
+    }
+    p->hostname_seen |= view_equal(guess->best, VIEW("hostname"));
 }
 
 static bool parse_keyword(struct conf_parser *p)
@@ -193,6 +193,7 @@ static bool parse_keyword(struct conf_parser *p)
     for (size_t i = 0; i < conf_setting_count; i++)
         if (is_keyword(p, &guess, conf_settings[i].name)) {
             p->usage = conf_settings[i].argument;
+            p->hostname_seen |= i == 0;
             return parse_value(p, &conf_settings[i], mark_seen(&p->settings_seen, i));
         }
     for (size_t i = 0; i < statement_count; i++)
@@ -257,7 +258,8 @@ static bool read_text(struct conf_parser *p, const struct conf_word *at, struct 
 }
 
 /* Reads a file from its beginning with `parse`, then goes on where we were. */
-bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct view path, void (*parse)(struct conf_parser *p))
+bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct view path,
+                     void (*parse)(struct conf_parser *p))
 {
     struct conf_lexer lexer, *outer_lexer = p->lexer;
     struct conf_word word = p->word, statement = p->statement;

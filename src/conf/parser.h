@@ -8,7 +8,7 @@
 /* The words that would have been right at a place; the nearest to what was written is kept. */
 struct conf_guess {
     struct view word, best;
-    size_t distance;
+    size_t score; /* of the best; lower is nearer */
 };
 
 /* A name that is looked up once everything is read. */
@@ -48,15 +48,15 @@ struct conf_parser {
     struct conf_lexer *lexer;
     struct conf_word word; /* the one at hand */
     struct conf_word statement;
-    const char *usage;     /* of the statement at hand */
+    const char *usage; /* of the statement at hand */
     unsigned file_count;
     struct conf_error *errors;
     unsigned error_count;
     bool no_memory;
-    bool cut_short;        /* a brace is missing: what is said to be missing may be behind it */
-    uint64_t settings_seen, limits_seen; /* bit: row of the table */
-    bool listen_seen, match_seen;
-    bool accept_seen;      /* a rule that accepts, or that may be meant to */
+    bool cut_short;                              /* a brace is missing: what is said to be missing may be behind it */
+    uint64_t settings_seen, limits_seen;         /* bit: row of the table */
+    bool hostname_seen, listen_seen, match_seen; /* or meant */
+    bool accept_seen;                            /* a rule that accepts, or that may be meant to */
     struct conf_reference *references;
     struct conf_listen **listens_end;
     struct conf_table **tables_end;
@@ -68,11 +68,13 @@ struct conf_parser {
 };
 
 /* error.c */
-void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* "'WORD' reason" */
 void conf_say_bad(struct conf_parser *p, const struct conf_word *at, const char *reason);
 /* "unknown WHAT 'WORD'", and the guess if there is one */
-void conf_say_unknown(struct conf_parser *p, const struct conf_word *at, const char *what, const struct conf_guess *guess);
+void conf_say_unknown(struct conf_parser *p, const struct conf_word *at, const char *what,
+                      const struct conf_guess *guess);
 void conf_guess_add(struct conf_guess *guess, struct view candidate);
 void *conf_alloc(struct conf_parser *p, size_t size); /* NULL: noted */
 
@@ -85,7 +87,8 @@ int conf_choose(struct conf_parser *p, const char *const *words);
 bool conf_more(const struct conf_parser *p); /* another argument in this statement */
 bool conf_below_max(struct conf_parser *p, unsigned *count, const char *what);
 /* Reads a file from its beginning with `parse`, then goes on where we were. false: unreadable, said at `at`. */
-bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct view path, void (*parse)(struct conf_parser *p));
+bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct view path,
+                     void (*parse)(struct conf_parser *p));
 bool conf_is_keyword(struct view word);
 
 /* table.c, rule.c */
@@ -95,7 +98,7 @@ bool conf_parse_match(struct conf_parser *p);
 bool conf_parse_listen(struct conf_parser *p);
 
 /* resolve.c: what can be judged only when everything is read */
-bool conf_is_reference(const struct conf_word *word); /* <name> */
+bool conf_is_reference(const struct conf_word *word);           /* <name> */
 struct view conf_fold(struct conf_parser *p, struct view text); /* in lower case */
 void conf_refer(struct conf_parser *p, const struct conf_reference *reference);
 void conf_resolve(struct conf_parser *p, const struct conf_word *whole); /* whole: place of what is missing */
@@ -103,7 +106,8 @@ void conf_resolve(struct conf_parser *p, const struct conf_word *whole); /* whol
 /* find.c */
 int conf_key_compare(struct view a, struct view b); /* ASCII letters folded */
 int conf_network_compare(const struct network *a, const struct network *b);
-bool conf_networks_have(const struct conf_table *table, const struct network *network); /* the whole of it in one of theirs */
+bool conf_networks_have(const struct conf_table *table,
+                        const struct network *network); /* the whole of it in one of theirs */
 bool conf_domain_within(struct view domain, struct view pattern);
 bool conf_domain_in_table(struct view domain, const struct conf_table *table);
 

@@ -1,4 +1,5 @@
-/* What can be judged only when everything is read: names, tables by their use, rules beside each other, what is missing. */
+/* What can be judged only when everything is read: names, tables by their use, rules beside each other, what is
+ * missing. */
 #include "conf/parser.h"
 
 #include <stdlib.h>
@@ -43,7 +44,8 @@ static const struct conf_action *find_action(struct conf_parser *p, struct conf_
 
 /* ---- tables by their use ---- */
 
-static void say_bad_key(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry, const char *bad)
+static void say_bad_key(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry,
+                        const char *bad)
 {
     struct conf_word at = { .text = entry->key,
                             .file = noted->table.file,
@@ -163,10 +165,9 @@ static void check_rule(struct conf_parser *p, const struct conf_match *match)
 
 static void check_complete(struct conf_parser *p, const struct conf_word *whole)
 {
-    bool hostname_seen = p->settings_seen & 1; /* the first row of the settings */
     if (p->cut_short)
         return;
-    if (!hostname_seen)
+    if (!p->hostname_seen)
         conf_say(p, whole, "missing: hostname DOMAIN");
     if (!p->listen_seen)
         conf_say(p, whole, "missing: listen ADDRESS:PORT");

@@ -68,9 +68,9 @@ static bool parse_users(struct conf_parser *p, struct conf_action *action, bool 
     struct conf_word word;
     if (!conf_take(p, &word))
         return false;
-    const char *bad = again                     ? "is a second table of users of this action"
+    const char *bad = again                      ? "is a second table of users of this action"
                       : conf_is_reference(&word) ? NULL
-                                                : "is not a table: write <NAME>";
+                                                 : "is not a table: write <NAME>";
     if (bad)
         conf_say_bad(p, &word, bad);
     else
@@ -120,7 +120,8 @@ static struct conf_action *begin_action(struct conf_parser *p, const struct conf
 bool conf_parse_action(struct conf_parser *p)
 {
     static const char *const kinds[] = { /* enum conf_action_kind */
-                                         "maildir", "mbox", "discard", "hold", NULL };
+                                         "maildir", "mbox", "discard", "hold", NULL
+    };
     struct conf_word name;
     if (!conf_take(p, &name))
         return false;

@@ -1,21 +1,23 @@
 #include "conf/value.h"
 
-#define K ((uint64_t)1 << 10)
-#define M (K << 10)
-#define G (M << 10)
-#define SECOND ((uint64_t)1000000)
-#define DAY (86400 * SECOND)
-#define TEXT(member) offsetof(struct conf, member)
+#define K                        ((uint64_t)1 << 10)
+#define M                        (K << 10)
+#define G                        (M << 10)
+#define SECOND                   ((uint64_t)1000000)
+#define DAY                      (86400 * SECOND)
+#define TEXT(member)             offsetof(struct conf, member)
 #define NUMBER(member, min, max) offsetof(struct conf, member), min, max
 
 /* clang-format off */
 const struct conf_setting conf_settings[] = {
+    /* the first, since it must be given */
     { "hostname",   CONF_DOMAIN,   TEXT(hostname),   .argument = "DOMAIN" },
     { "greeting",   CONF_GREETING, TEXT(greeting),   .argument = "\"WORDS\"" },
     { "postmaster", CONF_ADDRESS,  TEXT(postmaster), .argument = "LOCAL@DOMAIN" },
     { "user",       CONF_ACCOUNTS, TEXT(user),       .argument = "ACCOUNT", .initial = "gonets" },
     { "spool",      CONF_PATH,     TEXT(spool),      .argument = "PATH", .initial = "/var/spool/gonets" },
     { "segment",    CONF_SIZE,     NUMBER(segment_size, M, G), .step = 4 * K, .argument = "SIZE", .initial = "64M" },
+    { "log",        CONF_LOG,      TEXT(log_text),   .argument = "text|json", .initial = "json" },
     { "workers",    CONF_COUNT,    NUMBER(workers, 0, 1024), .argument = "NUMBER", .initial = "0" },
 };
 const size_t conf_setting_count = sizeof conf_settings / sizeof *conf_settings;

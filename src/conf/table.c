@@ -165,7 +165,8 @@ static bool sort_entries(struct conf_parser *p)
         qsort(table->entries, table->entry_count, sizeof *table->entries, compare_entries);
     for (size_t i = 1; i < table->entry_count; i++) {
         struct conf_entry *entry = &table->entries[i];
-        struct conf_word at = { CONF_WORD, false, entry->key, table->file, p->table->file_number, entry->line, entry->column };
+        struct conf_word at = { CONF_WORD,   false,        entry->key, table->file, p->table->file_number,
+                                entry->line, entry->column };
         if (conf_key_compare(entry->key, entry[-1].key) != 0)
             continue;
         conf_say_bad(p, &at, "is in this table twice");

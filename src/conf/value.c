@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define DOMAIN_MAX 253 /* RFC 1035 section 2.3.4: 255 octets on the wire */
-#define LABEL_MAX 63
+#define LABEL_MAX  63
 
 struct unit {
     const char *name;
@@ -162,7 +162,7 @@ static const char *check_component(struct view part, bool first)
         struct view word = view_take(&part, view_find(part, '}') + 1);
         if (view_equal(word, VIEW("%{home}"))) {
             if (!first || literal || values || part.len)
-                return "has %{home} elsewhere than at its beginning, as a whole component";
+                return "has %{home} elsewhere than at its beginning, before a slash";
         } else if (!view_equal(word, VIEW("%{user}")) && !view_equal(word, VIEW("%{local}")) &&
                    !view_equal(word, VIEW("%{domain}")) && !view_equal(word, VIEW("%{address}"))) {
             return "has an unknown %: there are %{local} %{domain} %{address} %{user} %{home}";
@@ -171,7 +171,11 @@ static const char *check_component(struct view part, bool first)
     }
     if (values > 1)
         return "has two values in one component, where they could run together: use %{address}, or a slash between";
-    return literal > 255 - CONF_VALUE_MAX ? "has a component of more than 55 bytes" : NULL;
+    if (literal + values == 0 && !first)
+        return "has an empty component";
+    if (literal > CONF_VALUE_MAX)
+        return "has a component of more than 200 bytes";
+    return values && literal > 55 ? "has more than 55 bytes beside a value in one component" : NULL;
 }
 
 const char *conf_template_check(struct view text)
@@ -179,16 +183,14 @@ const char *conf_template_check(struct view text)
     struct view rest = text;
     if (text.len > CONF_PATH_MAX)
         return "is longer than 1024 bytes";
-    if (!view_starts(text, VIEW("/")) && !view_starts(text, VIEW("%{home}")))
-        return "is not absolute: it begins with / or %{home}";
+    if (!view_starts(text, VIEW("/")) && !view_starts(text, VIEW("%{home}/")))
+        return "is not absolute: it begins with / or %{home}/";
     for (bool first = true; rest.len; first = false) {
         const char *reason = check_component(view_take_until(&rest, '/'), first);
         if (reason)
             return reason;
     }
-    if (text.at[text.len - 1] == '/')
-        return "ends in a slash";
-    return NULL;
+    return text.at[text.len - 1] == '/' ? "ends in a slash" : NULL;
 }
 
 /* ---- settings ---- */
@@ -208,11 +210,14 @@ uint64_t conf_setting_number(const struct conf *conf, const struct conf_setting 
 struct view conf_setting_text(const struct conf *conf, const struct conf_setting *setting)
 {
     struct view text;
+    if (setting->type == CONF_LOG)
+        return conf->log_text ? VIEW("text") : VIEW("json");
     memcpy(&text, (const char *)conf + setting->offset, sizeof text);
     return text;
 }
 
-static const char *set_number(struct conf *conf, const struct conf_setting *setting, struct view text, struct buffer *reason)
+static const char *set_number(struct conf *conf, const struct conf_setting *setting, struct view text,
+                              struct buffer *reason)
 {
     uint64_t number;
     if (!parse_number(text, units_of(setting->type), &number))
@@ -234,6 +239,12 @@ static const char *set_number(struct conf *conf, const struct conf_setting *sett
     return NULL;
 }
 
+static const char *set_log(struct conf *conf, struct view text)
+{
+    conf->log_text = view_equal(text, VIEW("text"));
+    return conf->log_text || view_equal(text, VIEW("json")) ? NULL : "is neither text nor json";
+}
+
 static const char *check_text(enum conf_type type, struct view text)
 {
     switch (type) {
@@ -250,10 +261,13 @@ static const char *check_text(enum conf_type type, struct view text)
     }
 }
 
-const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text, struct buffer *reason)
+const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text,
+                             struct buffer *reason)
 {
     if (setting->type >= CONF_COUNT)
         return set_number(conf, setting, text, reason);
+    if (setting->type == CONF_LOG)
+        return set_log(conf, text);
     const char *bad = check_text(setting->type, text);
     if (!bad)
         memcpy(place(conf, setting), &text, sizeof text);

@@ -7,28 +7,29 @@
 #define CONF_NAME_MAX 64
 
 enum conf_type {
+    CONF_LOG, /* text or json */
     CONF_DOMAIN,
     CONF_GREETING,
     CONF_PATH,
     CONF_ACCOUNTS, /* prefix of accounts */
     CONF_ADDRESS,  /* of a mailbox */
     CONF_COUNT,
-    CONF_SIZE,     /* bytes */
-    CONF_TIME,     /* µs */
+    CONF_SIZE, /* bytes */
+    CONF_TIME, /* µs */
 };
 
-/* Sets one value: a view for the first kinds, a uint64_t for the last three. */
+/* Sets one value: a bool for CONF_LOG, a uint64_t for the last three, else a view. */
 struct conf_setting {
     const char *name;
     enum conf_type type;
-    size_t offset;         /* in struct conf */
-    uint64_t min, max;     /* of numbers; besides, 0 where `zero` */
+    size_t offset;     /* in struct conf */
+    uint64_t min, max; /* of numbers; besides, 0 where `zero` */
     bool zero;
-    uint64_t step;         /* numbers are multiples of it; 0: any */
-    const char *initial;   /* default, as written in a file; NULL: none */
-    const char *argument;  /* what to write */
-    const char *unit;      /* limits: of what */
-    const char *help;      /* limits: what happens when it is reached */
+    uint64_t step;        /* numbers are multiples of it; 0: any */
+    const char *initial;  /* default, as written in a file; NULL: none */
+    const char *argument; /* what to write */
+    const char *unit;     /* limits: of what */
+    const char *help;     /* limits: what happens when it is reached */
 };
 
 extern const struct conf_setting conf_settings[];
@@ -37,9 +38,11 @@ extern const struct conf_setting conf_limits[];
 extern const size_t conf_limit_count;
 
 /* Reasons why a value is bad complete the sentence "'VALUE' ..."; NULL: it is good. */
-const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text, struct buffer *reason);
+const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text,
+                             struct buffer *reason);
 uint64_t conf_setting_number(const struct conf *conf, const struct conf_setting *setting);
-struct view conf_setting_text(const struct conf *conf, const struct conf_setting *setting);
+struct view conf_setting_text(const struct conf *conf,
+                              const struct conf_setting *setting);             /* not of numbers; empty: not set */
 void conf_number_add(struct buffer *to, enum conf_type type, uint64_t number); /* in the largest unit that fits */
 
 const char *conf_domain_check(struct view text);

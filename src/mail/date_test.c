@@ -100,8 +100,8 @@ static void every_day_to_2200(void **state)
         int offset = offsets[us / DAY_US % COUNT(offsets)], read_offset;
         uint64_t second_us = us / DAY_US * 7919 % 86400 * 1000000;
         int seconds = (int)(second_us / 1000000);
-        snprintf(want, sizeof want, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", "SunMonTueWedThuFriSat" + 3 * at.weekday,
-                 at.day, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * at.month, at.year, seconds / 3600,
+        snprintf(want, sizeof want, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", &"SunMonTueWedThuFriSat"[3 * at.weekday],
+                 at.day, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * at.month], at.year, seconds / 3600,
                  seconds / 60 % 60, seconds % 60);
         mail_date_add(&got, us + second_us, 0);
         expect_text("day", &got, want);

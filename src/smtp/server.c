@@ -16,7 +16,10 @@ enum spoiled { SOUND, SPOILED_SIZE, SPOILED_NUL, SPOILED_BY_CALLER, SPOILED_BARE
 void smtp_server_say(struct smtp_server *server, const struct smtp_reply *reply, struct buffer *out)
 {
     struct smtp_reply first = *reply;
-    server->closing |= reply->close;
+    if (reply->close) {
+        server->closing = true;
+        smtp_server_forget(server);
+    }
     smtp_reply_write(out, reply);
     if (!out->full)
         return;
@@ -477,8 +480,6 @@ void smtp_server_answer(struct smtp_server *server, uint64_t now_us, const struc
     answers[question](server, reply, out);
     if (server->stopping && !server->closing)
         give_up(server, shutting_down, out);
-    if (server->closing)
-        smtp_server_forget(server);
     set_deadline(server, now_us);
 }
 

@@ -28,6 +28,14 @@ void os_linux_set_dns(struct os *os, const char *forwarder);
  * Before the first query; borrowed; inherited. */
 void os_linux_set_dns_anchors(struct os *os, const char *file);
 
+/* Makes `dir` its working directory, made when absent (its parents must be there). Root becomes `account` for good, who then owns
+ * a directory that was made here. false: said why on standard error. Before os_linux_new(). */
+bool os_linux_enter(const char *dir, const char *account);
+
+/* Replaces the process by `program`, which lies beside the running one, or else in the folder `otherwise`. Returns only when that
+ * failed; said why on standard error. argv[0] is the program's name. */
+void os_linux_exec(const char *otherwise, const char *const argv[]);
+
 /* The whole main() of a process that os_spawn started, which is one whose first argument is "--role":
  * `PROGRAM --role NAME [--dns FORWARDER] [--dns-anchors FILE]` with the link to the supervisor at descriptor 3. */
 int os_linux_role_main(const struct os_role *roles, size_t count, int argc, char **argv);
