@@ -17,7 +17,7 @@ def none(complaints):
 
 
 def test_includes():
-    none(tree.check_includes(record.ROOT))
+    none(tree.check_includes(record.ROOT, tree.test_helpers(record.ROOT, BUILD)))
 
 
 def test_symbols_and_static_variables():
@@ -146,6 +146,8 @@ def function(lines, body="    n++;"):
 ])
 def test_size_is_refused(tmp_path, file, text, complaint):
     plant(tmp_path, {"src/smtp/b.c": function(80) + "\n#ifdef X\n" + function(1) + "#endif\n"})
+    table = "    static const int rows[] = {\n" + "        1,\n" * 100 + "    };"
+    plant(tmp_path, {"src/smtp/c.c": function(1, table)})
     none(tree.check_sizes(tmp_path))
     plant(tmp_path, {file: text})
     assert complaint in "\n".join(tree.check_sizes(tmp_path))
