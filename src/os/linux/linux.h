@@ -47,7 +47,7 @@ struct accepting {
 struct completions {
     uv_async_t wake;
     pthread_mutex_t lock;
-    struct os_request *first, **last; /* under lock */
+    struct os_request *newest; /* under lock */
     struct list queues;
 };
 
