@@ -63,8 +63,8 @@ def may_use(user, used, puts_together=False):
 
 
 def puts_together(file):
-    """A program's own file joins roles and platform; so do the simulated worlds."""
-    return os.path.basename(file) == "main.c" or module_of(file) == "sim"
+    """A program joins roles and platform: the server in one file, the command in each; so do the simulated worlds."""
+    return os.path.basename(file) == "main.c" or module_of(file) in ("gonets", "sim")
 
 
 def circles(edges):
@@ -184,13 +184,18 @@ HARDENING = [
     (r"^\s*GNU_STACK\s.* RW ", "stack not executable"),
     (r" __stack_chk_fail", "stack protector"),
     (r" __\w+_chk\b", "sizes checked in libc calls"),
-    (r" __assert_fail", "asserts on"),
 ]
 
 
 def programs(build):
     output = subprocess.check_output(["/usr/bin/meson", "introspect", "--targets", build], text=True)
     return [t["filename"][0] for t in json.loads(output) if t["type"] == "executable" and t["installed"]]
+
+
+def check_asserts(build):
+    """Asserts are on in what is shipped too."""
+    commands = read(build, "compile_commands.json")
+    return ["asserts are off: the build defines NDEBUG"] if "-DNDEBUG" in commands else []
 
 
 def check_hardening(path):
@@ -298,7 +303,7 @@ def main():
     build = os.path.join(ROOT, "build")
     checks = [check_sizes, check_names, check_machine, check_scripts, check_manuals]
     complaints = [complaint for check in checks for complaint in check(ROOT)]
-    complaints += check_includes(ROOT, test_helpers(ROOT, build)) + check_objects(ROOT, build)
+    complaints += check_includes(ROOT, test_helpers(ROOT, build)) + check_objects(ROOT, build) + check_asserts(build)
     complaints += [complaint for program in programs(build) for complaint in check_hardening(program)]
     print(*complaints, figures(ROOT), sep="\n")
     return bool(complaints)

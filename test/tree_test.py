@@ -45,6 +45,8 @@ def test_manuals():
 
 
 def test_programs_are_hardened():
+    assert tree.programs(BUILD)
+    none(tree.check_asserts(BUILD))
     none(complaint for program in tree.programs(BUILD) for complaint in tree.check_hardening(program))
 
 
@@ -169,7 +171,8 @@ def test_other_refusals(tmp_path):
 
 
 def test_soft_program_is_refused(tmp_path):
-    plant(tmp_path, {"a.c": "int main(void) { return 0; }\n"})
+    plant(tmp_path, {"a.c": "int main(void) { return 0; }\n", "compile_commands.json": "cc -DNDEBUG=1"})
+    assert tree.check_asserts(tmp_path)
     flags = ["-no-pie", "-Wl,-z,norelro", "-Wl,-z,execstack", "-fno-stack-protector"]
     subprocess.run(["gcc", *flags, "a.c", "-o", "soft"], cwd=tmp_path, check=True, capture_output=True)
     assert len(tree.check_hardening(str(tmp_path / "soft"))) == len(tree.HARDENING)
