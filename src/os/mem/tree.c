@@ -245,6 +245,7 @@ enum os_status mem_op_stat(struct os *os, struct os_op *op)
     *op->stat = (struct os_stat){
         .size = inode->cached.content.size,
         .inode = inode->number,
+        .device = 1,
         .modified_us = a->modified_us,
         .accessed_us = a->accessed_us,
         .mode = a->mode,
