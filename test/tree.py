@@ -40,7 +40,7 @@ def c_files(root):
 
 
 def is_test(file):
-    return file.endswith(("_test.c", "/test.h")) or file.startswith(("test/", "fuzz/", "bench/"))
+    return file.endswith(("_test.c", "_test.h", "/test.h")) or file.startswith(("test/", "fuzz/", "bench/"))
 
 
 def module_of(file):

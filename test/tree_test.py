@@ -73,7 +73,7 @@ GOOD = {
 
 @pytest.mark.parametrize("file, text, complaint", [
     ("src/smtp/a.c", '#include "os/os.h"\n', "smtp may not use os/os.h"),
-    ("src/smtp/a.c", '#include "conf/conf.h"\n', "smtp may not use conf/conf.h"),
+    ("src/smtp/a.c", '#include "ipc/ipc.h"\n', "smtp may not use ipc/ipc.h"),
     ("src/smtp/a.c", '#include "spool/spool.h"\n', "smtp may not use spool/spool.h"),
     ("src/base/a.c", '#include "smtp/reply.h"\n', "base may not use smtp/reply.h"),
     ("src/os/linux/a.c", '#include "smtp/reply.h"\n', "os/linux may not use smtp/reply.h"),
