@@ -47,7 +47,7 @@ struct accepting {
 struct completions {
     uv_async_t wake;
     pthread_mutex_t lock;
-    struct os_request *first, **last; /* under lock */
+    struct os_request *newest; /* under lock */
     struct list queues;
 };
 
@@ -149,6 +149,8 @@ enum os_status os_linux_status(int error); /* of an errno */
 
 #define OS_LINUX_LINK_FD 3 /* in a process that os_spawn started: the link to its supervisor */
 const struct os_role *os_linux_find_role(const struct os *os, const char *name);
+enum os_status os_linux_group_find(const char *name, uint32_t *group);
+
 void os_linux_processes_free(struct os *os);
 void os_linux_listeners_init(struct os *os, int reserve);
 void os_linux_queues_init(struct os *os);
