@@ -262,7 +262,7 @@ static void test_permissions(void **state)
     end(&f);
 }
 
-/* H141: the lock is tied to the open file, and goes with its last handle; a copy keeps it. */
+/* The lock is tied to the open file, and goes with its last handle; a copy keeps it. */
 static void test_locks(void **state)
 {
     (void)state;

@@ -203,7 +203,7 @@ static void test_link_closed(void **state)
     end(&f);
 }
 
-/* H143: a killed process runs no code that reaches anybody; only its memory is given back. */
+/* A killed process runs no code that reaches anybody; only its memory is given back. */
 static void test_killed(void **state)
 {
     (void)state;
@@ -221,7 +221,7 @@ static void test_killed(void **state)
     end(&f);
 }
 
-/* H142: children do not outlive the supervisor. */
+/* Children do not outlive the supervisor. */
 static void test_supervisor_killed(void **state)
 {
     (void)state;

@@ -177,7 +177,7 @@ static void test_handles(void **state)
     end(&f);
 }
 
-/* H141: a copy of the lock's file, held by another process, keeps the lock. */
+/* A copy of the lock's file, held by another process, keeps the lock. */
 static void test_lock_copy(void **state)
 {
     (void)state;

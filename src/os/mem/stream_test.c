@@ -175,7 +175,7 @@ static void write_on(void *ctx, unsigned events)
     }
 }
 
-/* H25: a window of any size lets everything through, in its time. */
+/* A window of any size lets everything through, in its time. */
 static void test_window(void **state)
 {
     (void)state;
@@ -446,7 +446,7 @@ static void test_shared_listeners(void **state)
     for (size_t i = 0; i < 32; i++)
         reset += outcome(&f, clients[i]) == OS_RESET;
     assert_true(reset > 0 && reset < 28);
-    mem_process_set_handles_max(f.peer, mem_process_open_handles(f.peer)); /* H88 */
+    mem_process_set_handles_max(f.peer, mem_process_open_handles(f.peer));
     assert_int_equal(os_accept(listeners[1], &server), OS_TOO_MANY);
     mem_world_free(f.world);
 }
@@ -479,7 +479,7 @@ static void test_hook(void **state)
     mem_world_free(f.world);
 }
 
-/* H123: a host that lost its power says nothing; once it is back it knows nothing of the connection. */
+/* A host that lost its power says nothing; once it is back it knows nothing of the connection. */
 static void test_dead_host(void **state)
 {
     (void)state;

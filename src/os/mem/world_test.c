@@ -116,7 +116,7 @@ static void test_later(void **state)
     mem_world_free(f.world);
 }
 
-/* H147: the two clocks know nothing of each other. */
+/* The two clocks know nothing of each other. */
 static void test_clocks(void **state)
 {
     (void)state;
