@@ -71,6 +71,7 @@ struct spool_message {
     struct view envelope;   /* the tags; borrowed from what was parsed */
     struct mail_facts facts;
     uint32_t recipient_count;
+    uint64_t body_offset; /* in the segment, of the record's own body */
 };
 
 /* Parses a record (header and envelope, at least place.head_size bytes) read from place; checks its checksum. */
@@ -84,9 +85,7 @@ struct spool_span {
 
 struct spool_reader {
     const struct spool_message *message;
-    struct view front, pieces;
-    uint64_t at, left; /* within the present piece */
-    size_t extent;
+    struct view front, pieces; /* what is still to come */
     bool bad;
 };
 
@@ -121,7 +120,8 @@ struct spool_writer_limits {
 };
 
 struct spool_writer *spool_writer_new(struct os *os, const struct spool_writer_owner *owner, const struct spool_writer_limits *limits);
-void spool_writer_free(struct spool_writer *writer); /* waits for no sync: entries must be done or dropped */
+/* Entries must be done or dropped before. Frees itself when the last operation on disk has ended. */
+void spool_writer_free(struct spool_writer *writer);
 /* A segment from the store; the writer owns the file from now on. */
 void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
                        struct os_file *file);
@@ -141,6 +141,7 @@ struct spool_entry *spool_entry_new(struct spool_writer *writer); /* NULL: 452 *
 enum spool_taken spool_entry_add(struct spool_entry *entry, struct view content);
 /* Stores it with these tags (SPOOL_TAG_* without PIECES and FACTS; copied) and `front` inserted before the content (Received ...;
  * copied). done comes once, later: ok: durable, answer 250; else 451, and it will never be delivered. The entry is then gone.
+ * False: no memory, or more tags than a record can hold: done will not come; drop the entry, answer 452.
  * drop() may be called before done: the outcome is then of no interest, but the message may be stored all the same. */
 bool spool_entry_finish(struct spool_entry *entry, struct view tags, struct view front, const struct mail_facts *facts,
                         void (*done)(void *ctx, bool ok), void *ctx);
@@ -153,6 +154,8 @@ struct spool_store;
 /* Later truth about (id, recipient). Tags: free for the queue's use; text of replies and so on lies in them. */
 struct spool_event {
     struct mail_id id;
+    uint64_t segment;    /* of the message (place.segment): the event is kept until that segment is gone. 0: not known,
+                            kept until all segments that are there now are gone */
     uint32_t recipient;  /* SPOOL_ALL: about the whole message */
     uint8_t kind;        /* the queue's; SPOOL_EVENT_FINAL set: this recipient needs the content no more */
     uint64_t wall_us;
@@ -192,6 +195,7 @@ enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lo
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
                                      const struct spool_store_limits *limits, const struct spool_held *held,
                                      size_t held_count, struct buffer *error);
+/* No callbacks from now on; frees itself when the last operation on disk has ended. */
 void spool_store_close(struct spool_store *store);
 /* Prepares `count` segments; each comes by owner->segment. Does not wait. */
 void spool_store_need(struct spool_store *store, enum spool_kind kind, unsigned count);
@@ -202,14 +206,15 @@ void spool_store_sealed(struct spool_store *store, uint64_t segment, uint64_t en
 void spool_store_orphaned(struct spool_store *store, uint64_t segment);
 /* Logs an event; done(ctx, ok) comes when it is durable (many with one sync). false: no memory. */
 bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok), void *ctx);
-/* Every recipient has a durable final event: the content may go. */
+/* Every recipient has a durable final event: the content may go. Once for each message that owner->message gave. */
 void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
-/* When spool_store_tick() is due (µs, monotonic; UINT64_MAX: never): things that are tried again, like preparing segments on a
- * full disk. */
+/* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it, and may close it when
+ * it is asked for another one. */
+struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
+/* What could not be done (no space ...) is tried again: call tick when the deadline (monotonic µs, OS_NEVER: none) is
+ * reached. The deadline moves whenever the store is called or calls back. */
 uint64_t spool_store_deadline(const struct spool_store *store);
 void spool_store_tick(struct spool_store *store);
-/* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it. */
-struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
 
 /* ---- looking at a spool while no server runs: `gonets spool check|dump` ---- */
 

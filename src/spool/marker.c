@@ -1,0 +1,221 @@
+/* The marker file `spool`, the lock, and the numbers of segments. */
+#include <stdlib.h>
+
+#include "spool/store_inner.h"
+
+#define MARKER_NAME "spool"
+#define MARKER_NEW  "spool.new"
+
+enum { MARKER_OPS = 5 };
+
+/* New file, synced, over the old one, directory synced: there is always one whole marker. */
+static void write_ops(struct os_op ops[MARKER_OPS], struct os_dir *dir, struct os_file **file, struct os_slice *slice)
+{
+    ops[0] = (struct os_op){ .kind = OS_OPEN,
+                             .dir = dir,
+                             .name = MARKER_NEW,
+                             .file = file,
+                             .mode = FILE_MODE,
+                             .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
+    ops[1] = (struct os_op){ .kind = OS_COMMIT, .file = file, .slices = slice, .slice_count = 1 };
+    ops[2] = (struct os_op){ .kind = OS_CLOSE, .file = file };
+    ops[3] = (struct os_op){ .kind = OS_RENAME, .dir = dir, .name = MARKER_NEW, .to_dir = dir, .to_name = MARKER_NAME };
+    ops[4] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir };
+    for (int i = 1; i < MARKER_OPS; i++)
+        ops[i].after = &ops[i - 1];
+}
+
+static enum os_status write_now(struct os *os, struct os_dir *dir, const struct marker *marker)
+{
+    char bytes[MARKER_SIZE];
+    struct os_slice slice = { bytes, sizeof(bytes) };
+    struct os_file *file = NULL;
+    struct os_op ops[MARKER_OPS];
+    marker_put(bytes, marker);
+    write_ops(ops, dir, &file, &slice);
+    os_run_ops(os, ops, MARKER_OPS);
+    if (file)
+        os_file_close(file);
+    for (int i = 0; i < MARKER_OPS; i++)
+        if (ops[i].status != OS_OK)
+            return ops[i].status;
+    return OS_OK;
+}
+
+enum os_status marker_read(struct os *os, struct os_dir *dir, struct marker *marker, enum format_result *result)
+{
+    char bytes[MARKER_SIZE + 1];
+    struct os_file *file = NULL;
+    struct os_op ops[2];
+    ops[0] = (struct os_op){
+        .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = &file, .flags = OS_FOR_READ | OS_NO_FOLLOW
+    };
+    ops[1] = (struct os_op){ .kind = OS_READ, .file = &file, .buf = bytes, .len = sizeof(bytes), .after = &ops[0] };
+    os_run_ops(os, ops, 2);
+    if (file)
+        os_file_close(file);
+    if (ops[0].status != OS_OK)
+        return ops[0].status;
+    if (ops[1].status == OS_OK)
+        *result = marker_get((struct view){ bytes, (size_t)ops[1].value }, marker);
+    return ops[1].status;
+}
+
+/* ---- a new spool, and its lock ---- */
+
+static const char *const folders[] = { "segments", "free", "quarantine" };
+enum { FOLDERS = 3 };
+
+static enum os_status folder_is_empty(struct os *os, struct os_dir *dir, const char *name)
+{
+    char names[512];
+    struct os_dir *folder = NULL;
+    struct os_op open = { .kind = OS_OPEN_DIR, .dir = dir, .name = name, .opened_dir = &folder };
+    os_run_ops(os, &open, 1);
+    if (open.status != OS_OK)
+        return open.status;
+    struct os_op list = { .kind = OS_LIST, .dir = folder, .buf = names, .len = sizeof(names) };
+    os_run_ops(os, &list, 1);
+    os_dir_close(folder);
+    return list.status == OS_OK && list.value ? OS_EXISTS : list.status;
+}
+
+static bool may_be_there(struct view name)
+{
+    static const char *const others[] = { "lock", MARKER_NEW };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (view_equal(name, view_of(others[i])))
+            return true;
+    for (int i = 0; i < FOLDERS; i++)
+        if (view_equal(name, view_of(folders[i])))
+            return true;
+    return false;
+}
+
+/* What an earlier attempt left behind is no hindrance; anything else is (H148). */
+static enum os_status must_be_empty(struct os *os, struct os_dir *dir)
+{
+    char names[512];
+    struct os_op op = { .kind = OS_LIST, .dir = dir, .buf = names, .len = sizeof(names) };
+    os_run_ops(os, &op, 1);
+    if (op.status != OS_OK)
+        return op.status;
+    for (struct view rest = { names, (size_t)op.value }; rest.len;)
+        if (!may_be_there(view_take_until(&rest, 0)))
+            return OS_EXISTS;
+    return OS_OK;
+}
+
+static enum os_status make_folder(struct os *os, struct os_dir *dir, const char *name)
+{
+    struct os_op op = { .kind = OS_MAKE_DIR, .dir = dir, .name = name, .mode = FOLDER_MODE };
+    os_run_ops(os, &op, 1);
+    return op.status == OS_EXISTS ? folder_is_empty(os, dir, name) : op.status;
+}
+
+enum os_status spool_create(struct os *os, struct os_dir *dir)
+{
+    enum os_status status = must_be_empty(os, dir);
+    for (int i = 0; i < FOLDERS && status == OS_OK; i++)
+        status = make_folder(os, dir, folders[i]);
+    if (status != OS_OK)
+        return status;
+    struct os_file *file = NULL;
+    struct os_op lock[3];
+    lock[0] = (struct os_op){ .kind = OS_OPEN,
+                              .dir = dir,
+                              .name = "lock",
+                              .file = &file,
+                              .mode = FILE_MODE,
+                              .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
+    lock[1] = (struct os_op){ .kind = OS_CLOSE, .file = &file, .after = &lock[0] };
+    lock[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir, .after = &lock[1] };
+    os_run_ops(os, lock, 3);
+    if (lock[2].status != OS_OK)
+        return lock[0].status != OS_OK ? lock[0].status : lock[2].status;
+    struct marker marker = { .number_limit = 1 };
+    if (!os_random(os, marker.id, sizeof(marker.id)))
+        return OS_IO;
+    return write_now(os, dir, &marker);
+}
+
+enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock)
+{
+    struct marker marker;
+    enum format_result result;
+    enum os_status status = marker_read(os, dir, &marker, &result);
+    if (status != OS_OK)
+        return status;
+    *lock = NULL;
+    struct os_op ops[2];
+    ops[0] = (struct os_op){ .kind = OS_OPEN,
+                             .dir = dir,
+                             .name = "lock",
+                             .file = lock,
+                             .mode = FILE_MODE,
+                             .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
+    ops[1] = (struct os_op){ .kind = OS_LOCK, .file = lock, .after = &ops[0] };
+    os_run_ops(os, ops, 2);
+    if (ops[0].status != OS_OK)
+        return ops[0].status;
+    if (ops[1].status != OS_OK) {
+        os_file_close(*lock);
+        *lock = NULL;
+    }
+    return ops[1].status;
+}
+
+/* ---- numbers ---- */
+
+bool store_raise_limit_now(struct spool_store *store)
+{
+    struct marker marker = store->marker;
+    marker.number_limit += NUMBERS_AT_ONCE;
+    if (store->raising || write_now(store->os, store->dir, &marker) != OS_OK)
+        return false;
+    store->marker = marker;
+    return true;
+}
+
+static void raised(struct job *job, bool ok)
+{
+    struct spool_store *store = job->store;
+    store->raising = false;
+    if (ok) {
+        store->marker.number_limit = job->number;
+        prepare_next(store);
+    } else {
+        store_retry_later(store);
+    }
+}
+
+static void raise_limit(struct spool_store *store)
+{
+    struct job *job = store->raising ? NULL : job_new(store, raised);
+    if (!job)
+        return;
+    job->memory = calloc(1, MARKER_SIZE);
+    if (!job->memory) {
+        free(job);
+        return;
+    }
+    struct marker marker = store->marker;
+    marker.number_limit += NUMBERS_AT_ONCE;
+    job->number = marker.number_limit;
+    marker_put(job->memory, &marker);
+    job->slices[0] = (struct os_slice){ job->memory, MARKER_SIZE };
+    write_ops(job->ops, store->dir, &job->file, &job->slices[0]);
+    job->count = MARKER_OPS;
+    store->raising = true;
+    job_submit(job, store->names_queue);
+}
+
+bool store_take_number(struct spool_store *store, uint64_t *number)
+{
+    if (store->next_number >= store->marker.number_limit) {
+        raise_limit(store);
+        return false;
+    }
+    *number = store->next_number++;
+    return true;
+}

@@ -1,0 +1,23 @@
+/* A message record as it lies in a segment: pieces, and the way from a record to a struct spool_message. */
+#ifndef SPOOL_MESSAGE_H
+#define SPOOL_MESSAGE_H
+
+#include "spool/format.h"
+
+enum piece_kind {
+    PIECE_INSERT = 1, /* u32 length, bytes */
+    PIECE_BODY,       /* u64 from, u64 length: of the record's own body */
+    PIECE_SEGMENT,    /* u64 offset, u64 length: of the segment; content records of a large message */
+};
+
+#define PIECE_RANGE_SIZE 17
+
+void piece_add_insert(struct buffer *to, struct view bytes);
+void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uint64_t len);
+
+/* A record whose header and head are in memory and whose checksums are known to be right. False: malformed, or with a
+ * tag that must be understood and is not. message->envelope borrows `head`. */
+bool message_of_record(uint64_t segment, const struct record_header *record, struct view head,
+                       struct spool_message *message);
+
+#endif

@@ -1,0 +1,345 @@
+/* Recovery: what the disk says after whatever happened. In order: every segment's header and seal; what nobody sealed
+ * is made durable and surveyed; annulments are collected; then messages, then events are reported. See "Recovery" in
+ * ARCHITECTURE.md. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "spool/store_inner.h"
+#include "spool/survey.h"
+
+/* ---- the folders ---- */
+
+/* Calls each(ctx, name) for the names of a folder; the folder may be changed meanwhile, since all names are taken
+ * first. */
+static bool each_name(struct os *os, struct os_dir *dir, bool (*each)(void *ctx, struct view name), void *ctx)
+{
+    struct buffer names = { 0 };
+    char part[8192];
+    struct os_op op = { .kind = OS_LIST, .dir = dir, .buf = part, .len = sizeof(part) };
+    bool ok;
+    for (;;) {
+        os_run_ops(os, &op, 1);
+        ok = op.status == OS_OK;
+        if (!ok || op.value == 0)
+            break;
+        char *at = realloc(names.at, names.len + (size_t)op.value);
+        ok = at != NULL;
+        if (!ok)
+            break;
+        memcpy(at + names.len, part, (size_t)op.value);
+        names.at = at;
+        names.len += (size_t)op.value;
+    }
+    for (struct view rest = buffer_view(&names); ok && rest.len;)
+        ok = each(ctx, view_take_until(&rest, 0));
+    free(names.at);
+    return ok;
+}
+
+struct opening {
+    struct spool_store *store;
+    const struct spool_held *held;
+    size_t held_count;
+    struct buffer *error;
+    uint64_t highest;
+};
+
+static bool refuse(struct opening *opening, const char *text, struct view name)
+{
+    buffer_addf(opening->error, "segments/%.*s: %s; nothing was changed", VIEW_FORMAT(name), text);
+    return false;
+}
+
+static void quarantine_file(struct spool_store *store, uint64_t number, const char *why)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, number);
+    struct os_op ops[3];
+    ops[0] = (struct os_op){
+        .kind = OS_RENAME, .dir = store->segments_dir, .name = name, .to_name = name, .to_dir = store->quarantine_dir
+    };
+    ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->quarantine_dir, .after = &ops[0] };
+    ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[1] };
+    os_run_ops(store->os, ops, 3);
+    store_alarm(store, "segment %s: %s; it is in quarantine/", name, why);
+}
+
+/* Only looks: a spool that must be refused is refused before anything is changed (H149). */
+static bool meet_segment(void *ctx, struct view name)
+{
+    struct opening *opening = ctx;
+    struct spool_store *store = opening->store;
+    char first[DATA_START], text[SEGMENT_NAME_SIZE];
+    uint64_t number;
+    if (!segment_name_read(name, &number)) {
+        store_alarm(store, "segments/%.*s is not ours; it is left alone", (int)(name.len < 64 ? name.len : 64),
+                    name.at);
+        return true;
+    }
+    if (number > opening->highest)
+        opening->highest = number;
+    segment_name(text, number);
+    struct os_file *file = NULL;
+    struct os_op op = {
+        .kind = OS_OPEN, .dir = store->segments_dir, .name = text, .file = &file, .flags = OS_FOR_READ | OS_NO_FOLLOW
+    };
+    os_run_ops(store->os, &op, 1);
+    if (op.status != OS_OK)
+        return refuse(opening, os_status_text(op.status), name);
+    read_carefully(store->os, file, 0, first, sizeof(first));
+    os_file_close(file);
+    struct segment_header header = { .number = number };
+    enum format_result result = segment_header_get((struct view){ first, sizeof(first) }, &header);
+    if (result == FORMAT_VERSION_UNKNOWN)
+        return refuse(opening, "written by another version of Gonets", name);
+    bool sound = result == FORMAT_OK && header.number == number;
+    if (sound && memcmp(header.spool_id, store->marker.id, SPOOL_ID_SIZE) != 0)
+        return refuse(opening, "belongs to another spool", name);
+    if (!sound)
+        header = (struct segment_header){ .number = number };
+    struct segment *segment = store_add_segment(store, &header);
+    if (!segment)
+        return refuse(opening, "no memory", name);
+    segment->state = SEGMENT_SEALED;
+    segment->failed = !sound;
+    struct view seal = { first + SEAL_AT, SEAL_SIZE };
+    segment->sealed = sound && seal_get(seal, &header, &segment->seal);
+    return true;
+}
+
+static bool meet_free(void *ctx, struct view name)
+{
+    struct spool_store *store = ctx;
+    char text[SEGMENT_NAME_SIZE];
+    uint64_t number;
+    struct os_stat stat = { 0 };
+    if (!segment_name_read(name, &number))
+        return true;
+    segment_name(text, number);
+    struct os_op look = { .kind = OS_STAT, .dir = store->free_dir, .name = text, .stat = &stat };
+    os_run_ops(store->os, &look, 1);
+    /* A rename that was cut short can leave both names: then the file is a segment. */
+    bool good = look.status == OS_OK && stat.size == store->limits.segment_size && stat.links == 1 &&
+                store->stock.count < store->limits.free_max;
+    if (good && set_add(&store->stock, number))
+        return true;
+    struct os_op remove = { .kind = OS_UNLINK, .dir = store->free_dir, .name = text };
+    os_run_ops(store->os, &remove, 1);
+    return true;
+}
+
+/* ---- where each segment ends ---- */
+
+static bool survey(struct spool_store *store, struct segment *segment, bool *annuls)
+{
+    struct survey found;
+    struct source source;
+    struct os_stat stat = { 0 };
+    struct os_file *file = store_open_segment(store, segment);
+    if (!file)
+        return false;
+    struct os_op ops[2] = { { .kind = OS_SYNC_DATA, .file = &file },
+                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
+    os_run_ops(store->os, ops, 2);
+    if (ops[0].status != OS_OK)
+        segment->failed = true;
+    source_init(&source, store->os, file);
+    bool ok = survey_segment(&source, &segment->header, block_up(stat.size), &found);
+    source_free(&source);
+    segment->upto = found.end;
+    segment->synced = found.synced;
+    *annuls = found.annuls;
+    if (ok && found.torn_end) {
+        store_quarantine_bytes(store, segment, found.end, found.torn_end);
+        store_alarm(store, "segment %016llx: an unfinished group at %llu, never acknowledged, was set aside",
+                    (unsigned long long)segment->number, (unsigned long long)found.end);
+    }
+    return ok;
+}
+
+/* A footer counts only when it can be read; else the groups tell, up to the end that the seal says. */
+static void note_annul(struct spool_store *store, struct segment *segment, const struct record_header *record,
+                       struct view raw)
+{
+    uint64_t number, end;
+    if (record->type != RECORD_ANNUL || !annul_get(view_slice(raw, RECORD_HEADER_SIZE, raw.len), &number, &end) ||
+        number == segment->number)
+        return;
+    struct segment *dead = store_find(store, number);
+    if (!set_add(&segment->annuls, number))
+        segment->annuls_lost = true;
+    if (dead && (dead->annulled_at == 0 || end < dead->annulled_at))
+        dead->annulled_at = end;
+}
+
+static void note_annuls(struct spool_store *store, struct segment *segment)
+{
+    struct source source;
+    struct walk walk;
+    source_init(&source, store->os, store_open_segment(store, segment));
+    walk_init(&walk, segment->number, segment->header.nonce, DATA_START, segment->upto);
+    walk.skip_content = true;
+    for (enum walk_step step; source.file && (step = source_walk(&source, &walk)) != WALK_END;)
+        if (step == WALK_RECORD)
+            note_annul(store, segment, &walk.record,
+                       (struct view){ walk.head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk.head.len });
+    source_free(&source);
+}
+
+static bool find_end(struct spool_store *store, struct segment *segment)
+{
+    bool annuls = true;
+    if (segment->header.kind == 0)
+        return true;
+    if (segment->state == SEGMENT_SEALED && segment->sealed) {
+        segment->upto = segment->synced = segment->seal.end;
+        if (segment->header.kind != SPOOL_LOG && footer_read(store, segment, &segment->seal, note_annul)) {
+            segment->footer_sound = true;
+            return true;
+        }
+    } else if (segment->state == SEGMENT_SEALED && !survey(store, segment, &annuls)) {
+        return false;
+    }
+    if (annuls)
+        note_annuls(store, segment);
+    return true;
+}
+
+/* Where a writer's last group begins is as far back as an annulment can honestly reach; a copy annuls all of its
+ * original. */
+static void apply_annulment(struct spool_store *store, struct segment *segment)
+{
+    if (!segment->annulled_at || segment->state == SEGMENT_HELD)
+        return;
+    for (struct segment *copy = NULL; (copy = store_next_segment(store, copy));)
+        if (copy->header.evacuates == segment->number && set_has(&copy->annuls, segment->number))
+            segment->moved_to = copy;
+    segment->failed = true;
+    if (segment->moved_to)
+        segment->upto = DATA_START;
+    else if (segment->annulled_at >= segment->synced && segment->annulled_at < segment->upto)
+        segment->upto = segment->annulled_at;
+}
+
+/* ---- what is in it ---- */
+
+static void from_footer(struct spool_store *store, struct segment *segment, const struct record_header *record,
+                        struct view raw)
+{
+    segment->walk.record = *record;
+    frontier_step(store, segment, WALK_RECORD, raw);
+}
+
+static void report(struct spool_store *store, struct segment *segment)
+{
+    struct source source;
+    segment->walk.upto = segment->upto;
+    if (segment->footer_sound && segment->upto == segment->seal.end) {
+        footer_read(store, segment, &segment->seal, from_footer);
+        segment->walk.pos = segment->upto;
+        return;
+    }
+    segment->sealed = false;
+    source_init(&source, store->os, store_open_segment(store, segment));
+    for (enum walk_step step; source.file && (step = source_walk(&source, &segment->walk)) != WALK_END;)
+        frontier_step(store, segment, step,
+                      step == WALK_RECORD ? (struct view){ segment->walk.head.at - RECORD_HEADER_SIZE,
+                                                           RECORD_HEADER_SIZE + segment->walk.head.len }
+                                          : VIEW_NONE);
+    source_free(&source);
+    if (segment->state == SEGMENT_SEALED)
+        seal_segment(store, segment);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct segment *const *x = a, *const *y = b;
+    return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
+}
+
+/* All messages before all events, and events in the order of their segments. */
+static bool report_all(struct spool_store *store)
+{
+    size_t count = 0;
+    struct segment **all = calloc(store->segments.count + 1, sizeof(struct segment *));
+    if (!all)
+        return false;
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        all[count++] = segment;
+    qsort(all, count, sizeof(struct segment *), by_number);
+    for (int logs = 0; logs < 2; logs++)
+        for (size_t i = 0; i < count; i++)
+            if (all[i]->header.kind && (all[i]->header.kind == SPOOL_LOG) == logs)
+                report(store, all[i]);
+    free(all);
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static void take_held(struct opening *opening)
+{
+    for (size_t i = 0; i < opening->held_count; i++) {
+        const struct spool_held *held = &opening->held[i];
+        struct segment *segment = store_find(opening->store, held->segment);
+        if (!segment || !segment->header.kind)
+            continue;
+        segment->state = SEGMENT_HELD;
+        segment->sealed = false;
+        if (held->upto >= DATA_START && held->upto <= SEGMENT_MAX && held->upto % SPOOL_BLOCK == 0)
+            segment->upto = held->upto;
+    }
+}
+
+static void drop_unreadable(struct spool_store *store)
+{
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        if (segment->header.kind == 0) {
+            quarantine_file(store, segment->number, "its header is damaged");
+            store_drop_segment(store, segment);
+            segment = NULL;
+        }
+}
+
+bool recover_all(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error)
+{
+    struct opening opening = { store, held, held_count, error, 0 };
+    if (!each_name(store->os, store->segments_dir, meet_segment, &opening)) {
+        if (error->len == 0)
+            buffer_add_text(error, "the folder segments/ of the spool cannot be read");
+        return false;
+    }
+    store->next_number =
+        store->marker.number_limit > opening.highest ? store->marker.number_limit : opening.highest + 1;
+    store->marker.number_limit = store->next_number;
+    if (!store_raise_limit_now(store)) {
+        buffer_add_text(error, "the spool cannot be written");
+        return false;
+    }
+    each_name(store->os, store->free_dir, meet_free, store);
+    take_held(&opening);
+    drop_unreadable(store);
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        if (!find_end(store, segment)) {
+            buffer_addf(error, "segment %016llx cannot be read", (unsigned long long)segment->number);
+            return false;
+        }
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        apply_annulment(store, segment);
+    if (!report_all(store))
+        buffer_add_text(error, "no memory");
+    return error->len == 0;
+}
+
+/* As after a crash, for one segment. A commit that failed there while its writer lived was told to nobody. */
+void recover_segment(struct spool_store *store, struct segment *segment)
+{
+    bool annuls;
+    uint64_t known = segment->upto;
+    segment->state = SEGMENT_SEALED;
+    if (!survey(store, segment, &annuls))
+        store_alarm(store, "segment %016llx cannot be read now", (unsigned long long)segment->number);
+    if (segment->upto < known)
+        segment->upto = known;
+    frontier_read(store, segment);
+}

@@ -1,0 +1,112 @@
+/* Forgetting. The order is what makes it safe (H139, H140): the final events are durable; then the segment's file
+ * leaves segments/; then the directories are synced; only then may the events that spoke of it go. */
+#include <stdlib.h>
+
+#include "spool/store_inner.h"
+
+static bool annuls_somebody(const struct spool_store *store, const struct segment *segment)
+{
+    for (size_t i = 0; i < segment->annuls.count; i++) {
+        const struct segment *dead = store_find(store, segment->annuls.at[i]);
+        if (dead && dead->state != SEGMENT_MOVED)
+            return true;
+    }
+    return segment->annuls_lost;
+}
+
+static bool may_leave(const struct spool_store *store, const struct segment *segment)
+{
+    return segment->state == SEGMENT_SEALED && !segment->reading && segment->walk.pos >= segment->upto &&
+           segment->live == 0 && segment->about.count == 0 && !annuls_somebody(store, segment);
+}
+
+/* It is certain now that no crash brings it back. */
+static void gone(struct spool_store *store, struct segment *segment)
+{
+    uint64_t number = segment->number;
+    for (struct segment *old = NULL; (old = store_next_segment(store, old));)
+        if (old->moved_to == segment) {
+            store_drop_segment(store, old);
+            old = NULL;
+        }
+    store_drop_segment(store, segment);
+    for (struct segment *log = NULL; (log = store_next_segment(store, log));)
+        set_remove(&log->about, number);
+    store->fill_refused = false;
+    store_look_soon(store);
+}
+
+static void left(struct job *job, bool ok)
+{
+    struct spool_store *store = job->store;
+    struct segment *segment = job->segment;
+    if (!ok) {
+        store_alarm(store, "segment %016llx cannot be removed: %s", (unsigned long long)segment->number,
+                    os_status_text(job_status(job)));
+        /* The name is changed but perhaps not durably, and no later sync would say so: what speaks of it must stay. */
+        if (job->ops[0].status == OS_OK)
+            return;
+        segment->state = SEGMENT_SEALED;
+        store_retry_later(store);
+        return;
+    }
+    uint64_t number = segment->number;
+    if (segment->moved_to) {
+        segment->state = SEGMENT_MOVED;
+        store_look_soon(store);
+        return;
+    }
+    gone(store, segment);
+    if (job->stock)
+        prepare_stock(store, number);
+}
+
+/* to: NULL: unlinked. */
+static void leave(struct spool_store *store, struct segment *segment, struct os_dir *to, bool stock)
+{
+    struct job *job = job_new(store, left);
+    if (!job) {
+        store_retry_later(store);
+        return;
+    }
+    job->segment = segment;
+    job->stock = stock;
+    segment_name(job->name, segment->number);
+    struct os_op *op = job_op(job, to ? OS_RENAME : OS_UNLINK);
+    op->dir = store->segments_dir;
+    op->name = job->name;
+    op->to_dir = to;
+    op->to_name = job->name;
+    if (to)
+        job_op(job, OS_SYNC_DIR)->dir = to;
+    job_op(job, OS_SYNC_DIR)->dir = store->segments_dir;
+    store_close_file(store, segment);
+    segment->state = SEGMENT_LEAVING;
+    job_submit(job, store->names_queue);
+}
+
+void retire_to_quarantine(struct spool_store *store, struct segment *segment)
+{
+    leave(store, segment, store->quarantine_dir, false);
+}
+
+void retire_if_done(struct spool_store *store, struct segment *segment)
+{
+    if (store->opening || store->closing)
+        return;
+    if (segment->state == SEGMENT_SEALED && segment->moved_to) {
+        retire_to_quarantine(store, segment);
+        return;
+    }
+    if (!may_leave(store, segment))
+        return;
+    bool stock = segment->header.size == store->limits.segment_size && !segment->failed &&
+                 store->stock.count < store->limits.free_max;
+    leave(store, segment, stock ? store->free_dir : NULL, stock);
+}
+
+void retire_all(struct spool_store *store)
+{
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        retire_if_done(store, segment);
+}
