@@ -109,6 +109,10 @@ struct conf_error {
     struct conf_error *next;
 };
 
+#define CONF_ERROR_MAX 4096 /* bytes of one, with its place: names of files are cut */
+/* "file:line:column: text", without the place within the file where there is none. */
+void conf_error_add(struct buffer *to, const struct conf_error *error);
+
 /* Parses file `name` (and what it includes). Errors: a list, in order; NULL when the configuration is good, which alone
  * may be used. All memory, errors too, is in conf->arena. */
 const struct conf_error *conf_parse(struct conf *conf, struct view name, const struct conf_source *source);

@@ -3,13 +3,25 @@
 
 #include <string.h>
 
-/* Quoted unless every character is harmless wherever the word stands. */
+/* Every character is harmless wherever the word stands; braces when they follow a % and are closed. */
+static bool is_plain(struct view word)
+{
+    bool open = false, plain = word.len > 0 && word.at[word.len - 1] != ':';
+    for (size_t i = 0; i < word.len && plain; i++) {
+        char c = word.at[i];
+        if (c == '{' || c == '}') {
+            plain = c == '}' ? open : i > 0 && word.at[i - 1] == '%';
+            open = c == '{';
+        } else {
+            plain = ascii_is_alnum(c) || (c && strchr("@.-_+=/:*[]%", c));
+        }
+    }
+    return plain;
+}
+
 static void add_word(struct buffer *to, struct view word)
 {
-    bool plain = word.len > 0 && word.at[word.len - 1] != ':';
-    for (size_t i = 0; i < word.len && plain; i++)
-        plain = ascii_is_alnum(word.at[i]) || (word.at[i] && strchr("@.-_+=/:*[]%", word.at[i]));
-    if (plain) {
+    if (is_plain(word)) {
         buffer_add(to, word);
         return;
     }

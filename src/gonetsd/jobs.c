@@ -197,8 +197,11 @@ static bool mark_delivered(struct qmgr *qmgr, struct queue_recipient *r)
     if (!mark)
         return false;
     *mark = (struct mark){ qmgr, r->message->id, queue_number(r) };
-    const struct spool_event event = { .id = r->message->id, .segment = r->message->place.segment, .recipient = mark->recipient,
-                                       .kind = QUEUE_EVENT_DELIVERED, .wall_us = os_wall_us(qmgr->os) };
+    const struct spool_event event = { .id = r->message->id,
+                                       .segment = r->message->place.segment,
+                                       .recipient = mark->recipient,
+                                       .kind = QUEUE_EVENT_DELIVERED,
+                                       .wall_us = os_wall_us(qmgr->os) };
     if (!spool_store_log(qmgr->store, &event, on_marked, mark)) {
         free(mark);
         return false;

@@ -390,7 +390,7 @@ static void start_child(struct child *c)
     const struct kind *kind = kind_of(c->role);
     char account[64];
     bool other = account_of(sv, kind, account, sizeof account);
-    const struct os_spawn what = { kind->name, other ? account : NULL, 0 };
+    const struct os_spawn what = { .role = kind->name, .user = other ? account : NULL };
     struct os_link *link;
     c->ready = false;
     c->started_us = os_now_us(sv->os);

@@ -122,6 +122,7 @@ bool ipc_send_handle(struct ipc *ipc, struct view frame, const struct os_handle 
 
 static void flush(struct ipc *ipc)
 {
+    bool wanted = ipc->wants_room || !list_empty(&ipc->waiting);
     while (ipc_is_open(ipc) && !list_empty(&ipc->waiting)) {
         struct waiting *w = list_entry(ipc->waiting.next, struct waiting, link);
         enum os_status status = os_link_send(ipc->link, (struct view){ w->frame, w->len }, NULL);
@@ -137,7 +138,6 @@ static void flush(struct ipc *ipc)
     }
     if (!ipc_is_open(ipc))
         return;
-    bool wanted = ipc->wants_room;
     ipc->wants_room = false;
     watch(ipc);
     if (wanted && ipc->owner.room)

@@ -204,3 +204,49 @@ bool ipc_found_unpack(struct unpack *from, struct ipc_found *m)
     m->status = unpack_u8(from);
     return unpack_done(from);
 }
+
+void ipc_mail_setup_pack(struct buffer *to, const struct ipc_mail_setup *m)
+{
+    ipc_type_pack(to, IPC_MAIL_SETUP);
+    pack_u8(to, m->log_text);
+    pack_u16(to, m->mbox_mode);
+    pack_view(to, m->hostname);
+}
+
+bool ipc_mail_setup_unpack(struct unpack *from, struct ipc_mail_setup *m)
+{
+    m->log_text = unpack_u8(from) != 0;
+    m->mbox_mode = unpack_u16(from);
+    m->hostname = unpack_view(from);
+    return unpack_done(from);
+}
+
+void ipc_mail_job_pack(struct buffer *to, const struct ipc_mail_job *m)
+{
+    ipc_type_pack(to, IPC_MAIL_JOB);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+    pack_u64(to, m->segment);
+    pack_u64(to, m->offset);
+    pack_u64(to, m->content_size);
+    pack_u32(to, m->head_size);
+    pack_u8(to, m->mbox);
+    pack_u32(to, m->owner);
+    pack_view(to, m->base);
+    pack_view(to, m->rest);
+}
+
+bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
+{
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    m->segment = unpack_u64(from);
+    m->offset = unpack_u64(from);
+    m->content_size = unpack_u64(from);
+    m->head_size = unpack_u32(from);
+    m->mbox = unpack_u8(from) != 0;
+    m->owner = unpack_u32(from);
+    m->base = unpack_view(from);
+    m->rest = unpack_view(from);
+    return unpack_done(from) && !view_has(m->base, '\0') && !view_has(m->rest, '\0');
+}

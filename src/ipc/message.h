@@ -36,6 +36,10 @@ enum ipc_type {
     /* smtpd -> auth and back */
     IPC_LOOKUP = 70,
     IPC_FOUND,
+    /* local -> mailbox, its worker that runs as the mailboxes' user; also IPC_HANDLE, IPC_CONTENT, IPC_CONTENT_GONE and
+     * IPC_STOP. Back come IPC_HELLO and IPC_RESULT. */
+    IPC_MAIL_SETUP = 80,
+    IPC_MAIL_JOB,
 };
 
 enum ipc_role { IPC_SUPERVISOR = 1, IPC_SMTPD, IPC_QMGR, IPC_LOCAL, IPC_MAILBOX, IPC_AUTH };
@@ -107,6 +111,22 @@ struct ipc_found {
     uint8_t status; /* enum os_status: OS_OK, OS_NOT_FOUND, OS_AGAIN */
 };
 
+struct ipc_mail_setup {
+    bool log_text;
+    uint16_t mbox_mode; /* permission bits of an mbox that is made */
+    struct view hostname;
+};
+
+struct ipc_mail_job {
+    struct mail_id id;
+    uint32_t recipient;
+    uint64_t segment, offset, content_size; /* struct spool_place */
+    uint32_t head_size;
+    bool mbox;
+    uint32_t owner;         /* to whom an mbox must belong; UINT32_MAX: anybody */
+    struct view base, rest; /* struct deliver_place; no NUL in them */
+};
+
 void ipc_hello_pack(struct buffer *to, const struct ipc_hello *m);
 bool ipc_hello_unpack(struct unpack *from, struct ipc_hello *m);
 void ipc_config_pack(struct buffer *to, const struct ipc_config *m);
@@ -129,6 +149,10 @@ void ipc_lookup_pack(struct buffer *to, const struct ipc_lookup *m);
 bool ipc_lookup_unpack(struct unpack *from, struct ipc_lookup *m);
 void ipc_found_pack(struct buffer *to, const struct ipc_found *m);
 bool ipc_found_unpack(struct unpack *from, struct ipc_found *m);
+void ipc_mail_setup_pack(struct buffer *to, const struct ipc_mail_setup *m);
+bool ipc_mail_setup_unpack(struct unpack *from, struct ipc_mail_setup *m);
+void ipc_mail_job_pack(struct buffer *to, const struct ipc_mail_job *m);
+bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m);
 /* Frames that are only their type: IPC_START, IPC_STOP, IPC_READY, IPC_HELD_END. */
 void ipc_type_pack(struct buffer *to, enum ipc_type type);
 

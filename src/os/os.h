@@ -194,6 +194,7 @@ enum os_open_flags {
 
 struct os_stat {
     uint64_t size, inode;
+    uint64_t device; /* the same number: the same file system */
     uint64_t modified_us, accessed_us;
     uint32_t mode, links, user, group; /* mode: permission bits */
     bool regular, directory;
@@ -296,6 +297,7 @@ struct os_role {
 struct os_spawn {
     const char *role;      /* a name of the table of roles */
     const char *user;      /* account to run as; NULL: as we are */
+    const char *group;     /* with `user`: group to be in instead of its own (mail, for locks in /var/mail); NULL: its own */
     uint64_t files_max;    /* 0: as many as allowed */
 };
 

@@ -126,7 +126,7 @@ static void check_parsed(const struct parsed *row)
             fail_msg("%.*s: a reply after %zu bytes", VIEW_FORMAT(row->input), len);
 }
 
-/* H31: short, cut and strange replies. */
+/* Short, cut and strange replies. */
 static void read(void **state)
 {
     (void)state;

@@ -252,6 +252,7 @@ static int do_stat(struct os_op *op)
     *op->stat = (struct os_stat){
         .size = (uint64_t)st.st_size,
         .inode = st.st_ino,
+        .device = st.st_dev,
         .modified_us = to_us(st.st_mtim),
         .accessed_us = to_us(st.st_atim),
         .mode = st.st_mode & 07777,

@@ -34,7 +34,7 @@ bool os_linux_enter(const char *dir, const char *account);
 
 /* Replaces the process by `program`, which lies beside the running one, or else in the folder `otherwise`. Returns only when that
  * failed; said why on standard error. argv[0] is the program's name. */
-void os_linux_exec(const char *otherwise, char *const argv[]);
+void os_linux_exec(const char *otherwise, const char *const argv[]);
 
 /* The whole main() of a process that os_spawn started, which is one whose first argument is "--role":
  * `PROGRAM --role NAME [--dns FORWARDER] [--dns-anchors FILE]` with the link to the supervisor at descriptor 3. */

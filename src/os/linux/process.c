@@ -74,12 +74,14 @@ static void set_arguments(struct birth *b, const struct os *os, const char *role
 }
 
 /* An account that is root, or in its group, is no account to be less than root (H159). */
-static enum os_status set_user(struct birth *b, struct os *os, const char *name)
+static enum os_status set_user(struct birth *b, struct os *os, const char *name, const char *group)
 {
     struct os_user user;
     if (!name)
         return OS_OK;
     enum os_status status = os_user_find(os, view_of(name), &user);
+    if (status == OS_OK && group)
+        status = os_linux_group_find(group, &user.group);
     if (status != OS_OK)
         return status;
     if (user.user == 0 || user.group == 0)
@@ -228,7 +230,7 @@ enum os_status os_spawn(struct os *os, const struct os_spawn *what, struct os_li
     *child = NULL;
     if (!os_linux_find_role(os, what->role))
         return OS_NOT_FOUND;
-    enum os_status status = set_user(&birth, os, what->user);
+    enum os_status status = set_user(&birth, os, what->user, what->group);
     if (status != OS_OK)
         return status;
     set_environment(&birth);

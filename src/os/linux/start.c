@@ -46,7 +46,17 @@ bool os_linux_enter(const char *dir, const char *account)
     return true;
 }
 
-void os_linux_exec(const char *otherwise, char *const argv[])
+/* execv does not change what argv points to; its type is older than const. */
+static void start(const char *path, const char *const argv[])
+{
+    union {
+        const char *const *in;
+        char *const *out;
+    } arguments = { argv };
+    execv(path, arguments.out);
+}
+
+void os_linux_exec(const char *otherwise, const char *const argv[])
 {
     char path[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
@@ -57,9 +67,9 @@ void os_linux_exec(const char *otherwise, char *const argv[])
     }
     if (slash && (size_t)(slash + 1 - path) + strlen(argv[0]) < sizeof path) {
         strcpy(slash + 1, argv[0]);
-        execv(path, argv);
+        start(path, argv);
     }
     if (snprintf(path, sizeof path, "%s/%s", otherwise, argv[0]) < (int)sizeof path)
-        execv(path, argv);
+        start(path, argv);
     say("start the program", path);
 }

@@ -2,6 +2,7 @@
 #include "os/linux/linux.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -49,6 +50,21 @@ enum os_status os_user_find(struct os *os, struct view name, struct os_user *use
         free(memory);
     }
     return status;
+}
+
+enum os_status os_linux_group_find(const char *name, uint32_t *group)
+{
+    struct group entry, *found = NULL;
+    char *memory = malloc(ENTRY_MAX);
+    if (!memory)
+        return OS_NO_MEMORY;
+    int error = getgrnam_r(name, &entry, memory, ENTRY_MAX, &found);
+    if (found)
+        *group = found->gr_gid;
+    free(memory);
+    if (found)
+        return OS_OK;
+    return error == 0 || error == ENOENT || error == ESRCH ? OS_NOT_FOUND : OS_AGAIN;
 }
 
 bool os_is_root(struct os *os)

@@ -1,0 +1,45 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "gonets/gonets.h"
+
+static const struct gonets_command commands[] = {
+    { "try", "a mail server for trying out, no configuration needed", gonets_try },
+    { "serve", "the mail server", gonets_serve },
+    { "spool", "make a spool", gonets_spool },
+};
+
+int gonets_wrong(const char *command, const char *what, const char *word)
+{
+    fprintf(stderr, "gonets %s: %s '%s'; see gonets %s --help\n", command, what, word, command);
+    return GONETS_USAGE;
+}
+
+static void help(FILE *to)
+{
+    fputs("usage: gonets COMMAND [OPTION ...]\n\n", to);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\ngonets COMMAND --help tells the options; the manual is gonets(1) and gonets-COMMAND(1).\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return GONETS_USAGE;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
+        help(stdout);
+        return GONETS_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("gonets " GONETS_VERSION);
+        return GONETS_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "gonets: unknown command '%s'; see gonets help\n", argv[1]);
+    return GONETS_USAGE;
+}
