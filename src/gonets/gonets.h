@@ -27,11 +27,8 @@ struct gonets_command {
 
 int gonets_try(int argc, char **argv);
 int gonets_serve(int argc, char **argv);
-<<<<<<< HEAD
 int gonets_send(int argc, char **argv);
-=======
 int gonets_spool(int argc, char **argv);
->>>>>>> main
 
 /* "gonets try: unknown option '--prot'; see gonets try --help", and GONETS_USAGE. */
 int gonets_wrong(const char *command, const char *what, const char *word);
