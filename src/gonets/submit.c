@@ -113,7 +113,7 @@ static const char *reply_text(const struct smtp_reply *reply, char memory[2 * RE
 /* Something refused for good outweighs something that may yet work. */
 static void note_code(struct submit *s, int code)
 {
-    if (s->code == GONETS_OK || s->code == GONETS_TEMPORARY)
+    if (code != GONETS_OK && (s->code == GONETS_OK || s->code == GONETS_TEMPORARY))
         s->code = code;
 }
 
