@@ -1,5 +1,5 @@
 #include "base/test.h"
-#include "deliver/stored_test.h"
+#include "deliver/scene_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
