@@ -2,7 +2,6 @@
 
 #include "base/test.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void make_dir(struct os *os, struct os_dir *root, const char *name, unsigned mode)
@@ -28,6 +27,7 @@ void scene_open(struct scene *scene, uint64_t seed)
 {
     enum os_status status;
     *scene = (struct scene){ .world = mem_world_new(seed) };
+    arena_init(&scene->texts, 4096, 64u << 20);
     scene->host = mem_host_new(scene->world, "mx");
     scene->os = mem_process_new(scene->host);
     struct os_dir *root = os_dir_path(scene->os, "/", &status);
@@ -44,6 +44,7 @@ void scene_open_on(struct scene *scene, uint64_t seed, struct mem_disk *disk, co
 {
     *scene = (struct scene){ .world = mem_world_new(seed), .end = prepared->end };
     memcpy(scene->stored, prepared->stored, sizeof scene->stored);
+    arena_init(&scene->texts, 4096, 64u << 20);
     scene->host = mem_host_new(scene->world, "mx");
     mem_disk_free(mem_host_swap_disk(scene->host, disk));
     scene->os = mem_process_new(scene->host);
@@ -55,6 +56,7 @@ void scene_close(struct scene *scene)
     if (scene->deliver)
         deliver_free(scene->deliver);
     mem_world_free(scene->world);
+    arena_reset(&scene->texts);
 }
 
 void scene_store(struct scene *scene, unsigned n, struct view reverse_path, struct view front, struct view content,
@@ -80,6 +82,7 @@ static void on_done(void *ctx, struct deliver_job *job)
     if (!job->result.outcome)
         return;
     j->reports++;
+    j->reported_us = mem_world_now_us(scene->world);
     scene->reported++;
 }
 
@@ -114,8 +117,9 @@ bool scene_run(struct scene *scene)
     return mem_world_run(scene->world, UINT64_C(3600) * 1000000);
 }
 
-struct view scene_read(struct os *os, const char *path)
+struct view scene_read(struct scene *scene, const char *path)
 {
+    struct os *os = scene->os;
     enum os_status status;
     struct os_stat stat;
     struct os_file *file = NULL;
@@ -126,18 +130,20 @@ struct view scene_read(struct os *os, const char *path)
     os_dir_close(root);
     if (open[1].status != OS_OK)
         return VIEW_NONE;
-    char *memory = malloc(stat.size + 1);
+    char *memory = arena_alloc(&scene->texts, stat.size + 1);
+    assert_non_null(memory);
     struct os_op read = { .kind = OS_READ, .file = &file, .buf = memory, .len = stat.size };
     os_run_ops(os, &read, 1);
     os_file_close(file);
     return (struct view){ memory, read.value };
 }
 
-unsigned scene_list(struct os *os, const char *path, void (*on)(void *ctx, const char *name), void *ctx)
+unsigned scene_list(struct scene *scene, const char *path, void (*on)(void *ctx, const char *name), void *ctx)
 {
     enum os_status status;
     unsigned count = 0;
     char names[4096];
+    struct os *os = scene->os;
     struct os_dir *dir = os_dir_path(os, path, &status);
     if (!dir)
         return 0;

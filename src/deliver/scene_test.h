@@ -2,6 +2,7 @@
 #ifndef DELIVER_SCENE_TEST_H
 #define DELIVER_SCENE_TEST_H
 
+#include "base/arena.h"
 #include "deliver/deliver.h"
 #include "deliver/stored_test.h"
 #include "os/mem/os_mem.h"
@@ -11,10 +12,12 @@
 struct scene_job {
     struct deliver_job job;
     struct deliver_result result;
+    uint64_t reported_us;
     unsigned reports;
 };
 
-/* One host with a disk: /spool/1, and /home/joe of user 1000; messages are prepared, then delivered by a process of joe. */
+/* One host with a disk: /spool/1, and /home/joe of user 1000; messages are prepared, then delivered by a process of
+ * joe. */
 struct scene {
     struct mem_world *world;
     struct mem_host *host;
@@ -25,6 +28,7 @@ struct scene {
     struct deliver *deliver;
     struct scene_job jobs[SCENE_JOBS_MAX];
     unsigned reported, alarms;
+    struct arena texts; /* what was read */
 };
 
 void scene_open(struct scene *scene, uint64_t seed);
@@ -38,9 +42,9 @@ void scene_sync(struct scene *scene); /* everything so far is durable */
 void scene_start(struct scene *scene);
 void scene_add(struct scene *scene, unsigned n, bool mbox, const char *base, const char *rest);
 bool scene_run(struct scene *scene); /* until nothing happens any more; false: it never ends */
-/* The whole of a file; VIEW_NONE when it is not there. The memory is freed by the caller. */
-struct view scene_read(struct os *os, const char *path);
+/* The whole of a file; VIEW_NONE when it is not there. It lives until the scene is closed. */
+struct view scene_read(struct scene *scene, const char *path);
 /* Calls on() for each name in a directory; the number of names, or 0 when there is no such directory. */
-unsigned scene_list(struct os *os, const char *path, void (*on)(void *ctx, const char *name), void *ctx);
+unsigned scene_list(struct scene *scene, const char *path, void (*on)(void *ctx, const char *name), void *ctx);
 
 #endif
