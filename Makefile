@@ -22,8 +22,7 @@ test: ## everything is tested; the last line is the count
 hazards: ## which of the known dangers are covered by tests that ran and passed
 	@exec test/hazards
 
-bench: all ## measure, beside the other mail servers that are installed
-	@etc/need bench
+bench: all ## measure beside other mail servers, as root (bench/run says how)
 	@exec bench/run
 
 fuzz: ## random input against the parsers (TIME=60: seconds in all)

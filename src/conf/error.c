@@ -1,9 +1,8 @@
 /* Errors: said in words, kept in the order of the files, with a guess at what was meant. */
 #include "conf/parser.h"
 
-#define ERROR_MAX      (CONF_PATH_MAX + 512)
-#define SAID_MAX       64 /* bytes of a word that are repeated in an error */
-#define GUESS_MAX      2  /* edits */
+#define SAID_MAX       128 /* bytes of a word that are repeated in an error */
+#define GUESS_MAX      2   /* edits */
 #define GUESS_WORD_MAX 64
 
 void *conf_alloc(struct conf_parser *p, size_t size)
@@ -45,7 +44,7 @@ static void note(struct conf_parser *p, const struct conf_word *at, struct view 
 
 void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
 {
-    char memory[ERROR_MAX];
+    char memory[CONF_ERROR_MAX / 2];
     struct buffer text = BUFFER_OF(memory);
     va_list args;
     va_start(args, format);
@@ -82,6 +81,15 @@ void conf_say_unknown(struct conf_parser *p, const struct conf_word *at, const c
         conf_say(p, at, "unknown %s %s; did you mean %s?", what, said(at->text).text, said(guess->best).text);
     else
         conf_say(p, at, "unknown %s %s", what, said(at->text).text);
+}
+
+void conf_error_add(struct buffer *to, const struct conf_error *error)
+{
+    buffer_add_safe(to, error->file, CONF_ERROR_MAX / 4);
+    if (error->line)
+        buffer_addf(to, ":%u:%u", error->line, error->column);
+    buffer_add_text(to, error->file.len ? ": " : "");
+    buffer_add(to, error->text);
 }
 
 static size_t least(size_t a, size_t b)

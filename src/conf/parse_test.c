@@ -63,7 +63,14 @@ static void test_statements(void **state)
         { "greeting \\\r\n  a\r", "" },
         { "greeting \\\n  a b", "c:2:5: extra argument 'b'; write: greeting \"WORDS\"\n" },
         { "\"greeting\" a", "" },
-        /* settings */
+    };
+    (void)state;
+    check_rows(rows, ROWS(rows), GOOD);
+}
+
+static void test_settings(void **state)
+{
+    static const struct row rows[] = {
         { "greeting", "c:1:9: missing argument; write: greeting \"WORDS\"\n" },
         { "greeting a b", "c:1:12: extra argument 'b'; write: greeting \"WORDS\"\n" },
         { "greeting \"\xc3\xa9t\xc3\xa9\"", "c:1:10: '?\?t?\?' has a character that is not printable ASCII\n" },
@@ -98,7 +105,14 @@ static void test_statements(void **state)
         { "postmaster @example.org", "c:1:12: '@example.org' is not a whole address: write local@domain\n" },
         { "postmaster \"a b@example.org\"", "c:1:12: 'a b@example.org' is not a plain address: write local@domain\n" },
         { "postmaster a@-example.org", "c:1:12: 'a@-example.org' is not a domain\n" },
-        /* listen */
+    };
+    (void)state;
+    check_rows(rows, ROWS(rows), GOOD);
+}
+
+static void test_listen_and_include(void **state)
+{
+    static const struct row rows[] = {
         { "listen [::1]:2525 lenient", "" },
         { "listen 127.0.0.1:0\nlisten 127.0.0.1:0", "" },
         { "listen [fe80::1%3]:25", "" },
@@ -179,8 +193,8 @@ static void test_actions(void **state)
                                 "[users <TABLE>] or NAME discard|hold\n" },
         { "action b maildir", "c:1:17: missing argument; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] "
                               "[users <TABLE>] or NAME discard|hold\n" },
-        { "action b maildir Maildir", "c:1:18: 'Maildir' is not absolute: it begins with / or %{home}\n" },
-        { "action b maildir ~/Maildir", "c:1:18: '~/Maildir' is not absolute: it begins with / or %{home}\n" },
+        { "action b maildir Maildir", "c:1:18: 'Maildir' is not absolute: it begins with / or %{home}/\n" },
+        { "action b maildir ~/Maildir", "c:1:18: '~/Maildir' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir /%{homee}",
           "c:1:18: '/%{homee}' has an unknown %: there are %{local} %{domain} %{address} %{user} %{home}\n" },
         { "action b maildir /%u",
@@ -192,16 +206,21 @@ static void test_actions(void **state)
         { "action b maildir /../%{local}", "c:1:18: '/../%{local}' has . or .. as a component\n" },
         { "action b maildir /%{local}/", "c:1:18: '/%{local}/' ends in a slash\n" },
         { "action b maildir /x/%{home}",
-          "c:1:18: '/x/%{home}' has %{home} elsewhere than at its beginning, as a whole component\n" },
-        { "action b maildir %{home}x",
-          "c:1:18: '%{home}x' has %{home} elsewhere than at its beginning, as a whole component\n" },
+          "c:1:18: '/x/%{home}' has %{home} elsewhere than at its beginning, before a slash\n" },
+        { "action b maildir %{home}x", "c:1:18: '%{home}x' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir /%{home}",
-          "c:1:18: '/%{home}' has %{home} elsewhere than at its beginning, as a whole component\n" },
+          "c:1:18: '/%{home}' has %{home} elsewhere than at its beginning, before a slash\n" },
         { "action b maildir /%{local}%{domain}", "c:1:18: '/%{local}%{domain}' has two values in one component, where "
                                                  "they could run together: use %{address}, or a slash between\n" },
         { "action b maildir /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}",
-          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local...' has a component of more than "
-          "55 bytes\n" },
+          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}' has more than 55 bytes "
+          "beside a value in one component\n" },
+        { "action b maildir /a//b", "c:1:18: '/a//b' has an empty component\n" },
+        { "action b maildir //b", "c:1:18: '//b' has an empty component\n" },
+        { "action b maildir %{home}", "c:1:18: '%{home}' is not absolute: it begins with / or %{home}/\n" },
+        { "action b maildir /", "c:1:18: '/' ends in a slash\n" },
+        { "action b maildir /x/%{local}/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "" },
         { "action b maildir /x user root", "c:1:26: 'root' never owns mailboxes: name another account\n" },
         { "action b maildir /x user a user b", "c:1:33: 'b' is a second user of this action\n" },
         { "action b maildir /x usr a", "c:1:21: unknown word 'usr'; did you mean 'user'?\n" },
@@ -210,7 +229,7 @@ static void test_actions(void **state)
         { "action a hold", "c:4:8: 'a' names two actions\n" },
         /* what uses a bad one is not wrong */
         { "action b maildir x\nmatch from local for any action b",
-          "c:1:18: 'x' is not absolute: it begins with / or %{home}\n" },
+          "c:1:18: 'x' is not absolute: it begins with / or %{home}/\n" },
     };
     (void)state;
     check_rows(rows, ROWS(rows), GOOD);
@@ -314,19 +333,18 @@ static void test_limits(void **state)
 static void test_missing(void **state)
 {
     static const struct row rows[] = {
-        { "", "c:0:0: missing: hostname DOMAIN\nc:0:0: missing: listen ADDRESS:PORT\nc:0:0: missing: match ... action "
+        { "", "c: missing: hostname DOMAIN\nc: missing: listen ADDRESS:PORT\nc: missing: match ... action "
               "NAME; nothing would be accepted\n" },
-        { "hostname mx.example.org\nlisten *:25",
-          "c:0:0: missing: match ... action NAME; nothing would be accepted\n" },
+        { "hostname mx.example.org\nlisten *:25", "c: missing: match ... action NAME; nothing would be accepted\n" },
         { "hostname mx.example.org\nlisten *:25\nmatch for any reject",
-          "c:0:0: every match rejects; nothing would be accepted\n" },
-        { "listen *:25\naction a hold\nmatch for any action a", "c:0:0: missing: hostname DOMAIN\n" },
+          "c: every match rejects; nothing would be accepted\n" },
+        { "listen *:25\naction a hold\nmatch for any action a", "c: missing: hostname DOMAIN\n" },
         { "hostname mx\nlisten *:25\naction a hold\nmatch for any action a",
           "c:1:10: 'mx' is not the full name of a host\n" },
         { "hostname localhost\nlisten *:25\naction a hold\nmatch for any action a", "" },
         { "hostname mx_1.example.org\nlisten *:25\naction a hold\nmatch for any action a",
           "c:1:10: 'mx_1.example.org' is not a domain\n" },
-        { "hostname mx.example.org\naction a hold\nmatch for any action a", "c:0:0: missing: listen ADDRESS:PORT\n" },
+        { "hostname mx.example.org\naction a hold\nmatch for any action a", "c: missing: listen ADDRESS:PORT\n" },
         { "hostnmae mx.example.org\nlistem *:25\naction a hold\nmacht for any action a",
           "c:1:1: unknown word 'hostnmae'; did you mean 'hostname'?\n"
           "c:2:1: unknown word 'listem'; did you mean 'listen'?\n"
@@ -337,11 +355,113 @@ static void test_missing(void **state)
     check_rows(rows, ROWS(rows), "");
 }
 
+/* ---- limits of the configuration itself: what is just inside is good, one more is an error like any other ---- */
+
+static const char *errors_of(const char *text)
+{
+    static char errors[65536];
+    struct conf conf;
+    test_errors(test_parse_text(&conf, text), errors, sizeof errors);
+    conf_free(&conf);
+    return errors;
+}
+
+static void test_line_limit(void **state)
+{
+    static char text[CONF_LINE_MAX + sizeof GOOD + 2];
+    (void)state;
+    for (size_t len = CONF_LINE_MAX - 1; len <= CONF_LINE_MAX + 1; len++) {
+        memset(text, '#', len);
+        snprintf(text + len, sizeof text - len, "\n" GOOD);
+        assert_string_equal(errors_of(text),
+                            len <= CONF_LINE_MAX ? "" : "c:1:65537: a line of more than 65536 bytes\n");
+    }
+}
+
+static void test_statement_limit(void **state)
+{
+    static const struct {
+        const char *format, *what;
+        unsigned others; /* in GOOD */
+    } rows[] = { { "listen 10.0.%u.%u:1\n", "more than 1000 listeners", 1 },
+                 { "action b%u-%u hold\n", "more than 1000 actions", 1 },
+                 { "table t%u-%u {}\n", "more than 1000 tables", 0 },
+                 { "match for domain a%u-%u.example action a\n", "more than 1000 rules", 1 } };
+    static char text[65536];
+    (void)state;
+    for (size_t row = 0; row < ROWS(rows); row++)
+        for (unsigned extra = 0; extra < 3; extra++) {
+            size_t len = 0;
+            for (unsigned i = 0; i < CONF_STATEMENTS_MAX - rows[row].others + extra; i++)
+                len += (size_t)snprintf(text + len, sizeof text - len, rows[row].format, i / 250, i % 250);
+            snprintf(text + len, sizeof text - len, GOOD);
+            const char *errors = errors_of(text);
+            assert_row(extra ? strstr(errors, rows[row].what) != NULL : !*errors, errors);
+        }
+}
+
+static bool read_deep(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
+{
+    char memory[64];
+    struct buffer next = BUFFER_OF(memory);
+    (void)error;
+    buffer_addf(&next, "include /%zu\n", path.len > 1 ? strtoul(path.at + 1, NULL, 10) + 1 : 2);
+    *text = view_equal(path, view_of(ctx)) ? VIEW(GOOD) : arena_copy(arena, buffer_view(&next));
+    return text->at != NULL;
+}
+
+static void test_depth_limit(void **state)
+{
+    struct conf conf;
+    char errors[256], last[] = "/20";
+    (void)state;
+    assert_null(conf_parse(&conf, VIEW("c"), &(struct conf_source){ last, read_deep }));
+    conf_free(&conf);
+    last[2] = '1';
+    last[1] = '3';
+    test_errors(conf_parse(&conf, VIEW("c"), &(struct conf_source){ last, read_deep }), errors, sizeof errors);
+    assert_string_equal(errors, "/20:1:9: '/21' is included too deep: 20 files at most\n");
+    conf_free(&conf);
+}
+
+static void test_error_limit(void **state)
+{
+    static char text[4096];
+    unsigned count = 0;
+    (void)state;
+    for (unsigned i = 0; i < 150; i++)
+        strcat(text, "x\n");
+    for (const char *error = errors_of(text); (error = strchr(error, '\n')); error++)
+        count++;
+    assert_int_equal(count, CONF_ERRORS_MAX);
+}
+
+static void test_long_word(void **state)
+{
+    static char text[2048], word[1501], expected[512];
+    (void)state;
+    memset(word, 'x', sizeof word - 1);
+    snprintf(text, sizeof text, "%s\n" GOOD, word);
+    snprintf(expected, sizeof expected, "c:1:1: unknown word '%.128s...'\n", word);
+    assert_string_equal(errors_of(text), expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statements), cmocka_unit_test(test_tables), cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_rules),      cmocka_unit_test(test_limits), cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_statements),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_listen_and_include),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_line_limit),
+        cmocka_unit_test(test_statement_limit),
+        cmocka_unit_test(test_depth_limit),
+        cmocka_unit_test(test_error_limit),
+        cmocka_unit_test(test_long_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

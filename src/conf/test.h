@@ -42,11 +42,12 @@ static inline const struct conf_error *test_parse_text(struct conf *conf, const 
 /* "c:1:2: words\n" for each error. */
 static inline const char *test_errors(const struct conf_error *error, char *to, size_t size)
 {
-    size_t len = 0;
-    to[0] = '\0';
-    for (; error && len < size; error = error->next)
-        len += (size_t)snprintf(to + len, size - len, "%.*s:%u:%u: %.*s\n", VIEW_FORMAT(error->file), error->line,
-                                error->column, VIEW_FORMAT(error->text));
+    struct buffer out = { to, 0, size - 1, false };
+    for (; error; error = error->next) {
+        conf_error_add(&out, error);
+        buffer_add_char(&out, '\n');
+    }
+    to[out.len] = '\0';
     return to;
 }
 

@@ -162,7 +162,7 @@ static const char *check_component(struct view part, bool first)
         struct view word = view_take(&part, view_find(part, '}') + 1);
         if (view_equal(word, VIEW("%{home}"))) {
             if (!first || literal || values || part.len)
-                return "has %{home} elsewhere than at its beginning, as a whole component";
+                return "has %{home} elsewhere than at its beginning, before a slash";
         } else if (!view_equal(word, VIEW("%{user}")) && !view_equal(word, VIEW("%{local}")) &&
                    !view_equal(word, VIEW("%{domain}")) && !view_equal(word, VIEW("%{address}"))) {
             return "has an unknown %: there are %{local} %{domain} %{address} %{user} %{home}";
@@ -171,7 +171,11 @@ static const char *check_component(struct view part, bool first)
     }
     if (values > 1)
         return "has two values in one component, where they could run together: use %{address}, or a slash between";
-    return literal > 255 - CONF_VALUE_MAX ? "has a component of more than 55 bytes" : NULL;
+    if (literal + values == 0 && !first)
+        return "has an empty component";
+    if (literal > CONF_VALUE_MAX)
+        return "has a component of more than 200 bytes";
+    return values && literal > 55 ? "has more than 55 bytes beside a value in one component" : NULL;
 }
 
 const char *conf_template_check(struct view text)
@@ -179,16 +183,14 @@ const char *conf_template_check(struct view text)
     struct view rest = text;
     if (text.len > CONF_PATH_MAX)
         return "is longer than 1024 bytes";
-    if (!view_starts(text, VIEW("/")) && !view_starts(text, VIEW("%{home}")))
-        return "is not absolute: it begins with / or %{home}";
+    if (!view_starts(text, VIEW("/")) && !view_starts(text, VIEW("%{home}/")))
+        return "is not absolute: it begins with / or %{home}/";
     for (bool first = true; rest.len; first = false) {
         const char *reason = check_component(view_take_until(&rest, '/'), first);
         if (reason)
             return reason;
     }
-    if (text.at[text.len - 1] == '/')
-        return "ends in a slash";
-    return NULL;
+    return text.at[text.len - 1] == '/' ? "ends in a slash" : NULL;
 }
 
 /* ---- settings ---- */

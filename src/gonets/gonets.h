@@ -27,6 +27,9 @@ struct gonets_command {
 
 int gonets_try(int argc, char **argv);
 int gonets_serve(int argc, char **argv);
+int gonets_check(int argc, char **argv);
+int gonets_send(int argc, char **argv);
+int gonets_spool(int argc, char **argv);
 
 /* "gonets try: unknown option '--prot'; see gonets try --help", and GONETS_USAGE. */
 int gonets_wrong(const char *command, const char *what, const char *word);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -358,7 +359,8 @@ static struct local_worker *worker_of(struct local *local, const char *user, boo
     if (!w)
         return NULL;
     w->local = local;
-    strcpy(w->user, user);
+    assert(strlen(user) < sizeof w->user);
+    memcpy(w->user, user, strlen(user) + 1);
     w->mail_group = mail_group;
     list_init(&w->waiting);
     list_init(&w->given);

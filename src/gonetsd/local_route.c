@@ -153,7 +153,9 @@ static bool route_mailbox(struct local *local, struct local_job *job, const stru
     bool root = os_is_root(local->os);
     job->mbox = action->kind == CONF_MBOX;
     job->owner = root ? account.user : UINT32_MAX;
-    strcpy(user, root ? account.name : "");
+    user[0] = 0;
+    if (root)
+        memcpy(user, account.name, sizeof account.name);
     const struct conf_values values = { buffer_view(&name), recipient.domain, view_of(account.name),
                                         view_of(account.home) };
     return find_place(local, job, action, &values);

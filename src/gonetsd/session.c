@@ -361,9 +361,8 @@ static void time_out(struct session *s)
     turn(s, VIEW_NONE, &out);
 }
 
-void session_alarm(void *ctx)
+void session_alarm(struct smtpd *smtpd)
 {
-    struct smtpd *smtpd = ctx;
     uint64_t now = os_now_us(smtpd->os);
     for (struct heap_item *item; (item = heap_first(&smtpd->timers)) && item->key <= now;) {
         struct session *s = heap_entry(item, struct session, timer);
@@ -373,7 +372,6 @@ void session_alarm(void *ctx)
         else
             arm(s);
     }
-    smtpd_arm(smtpd);
 }
 
 void session_open(struct smtpd *smtpd, const struct listener *listener, struct os_stream *stream)

@@ -64,7 +64,7 @@ void session_verdict(struct session *session, const struct conf_action *action, 
 void session_shutdown_all(struct smtpd *smtpd); /* 421 for each, now or after the answer it is owed */
 void session_free_all(struct smtpd *smtpd);
 void session_room_all(struct smtpd *smtpd);     /* the spool takes content again */
-void session_alarm(void *smtpd);                /* the earliest deadline has come */
+void session_alarm(struct smtpd *smtpd);        /* ends those whose deadline has come */
 
 /* rules.c: may this recipient be served here? *action is set with VERDICT_ACCEPT, *reply with VERDICT_REFUSE;
  * with VERDICT_LATER the answer comes by session_verdict(). */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gonetsd/conf_file.h"
 #include "gonetsd/event.h"
 #include "gonetsd/supervisor.h"
 #include "spool/spool.h"
@@ -10,9 +11,6 @@
 #define EX_OSERR 71
 #define EX_NOPERM 77
 #define EX_CONFIG 78
-
-#define CONFIG_FILE_MAX (16u << 20)
-#define CONFIG_TEXT_MAX (64u << 20)
 
 static void say(struct os *os, const struct buffer *text)
 {
@@ -28,62 +26,19 @@ static bool fail(struct os *os, int code, int *exit_code, const struct buffer *t
 
 /* ---- configuration ---- */
 
-struct source {
-    struct os *os;
-    struct view try_text;
-};
-
-static bool read_whole(struct os *os, const char *path, struct arena *arena, struct view *text, enum os_status *status)
+static bool read_text(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
 {
-    struct os_file *file = NULL;
-    struct os_stat stat;
-    struct os_dir *here = os_dir_path(os, ".", status);
-    if (!here)
-        return false;
-    /* An absolute name is found from anywhere: openat does not look at the directory then. */
-    struct os_op open[] = { { .kind = OS_OPEN, .dir = here, .name = path, .flags = OS_FOR_READ, .file = &file },
-                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
-    os_run_ops(os, open, 2);
-    *status = open[0].status != OS_OK ? open[0].status : open[1].status;
-    if (*status == OS_OK && (!stat.regular || stat.size > CONFIG_FILE_MAX))
-        *status = OS_TOO_LARGE;
-    char *memory = *status == OS_OK ? arena_alloc(arena, stat.size + 1) : NULL;
-    if (*status == OS_OK && !memory)
-        *status = OS_NO_MEMORY;
-    if (memory) {
-        struct os_op read = { .kind = OS_READ, .file = &file, .buf = memory, .len = stat.size };
-        os_run_ops(os, &read, 1);
-        *status = read.status;
-        *text = (struct view){ memory, read.value };
-    }
-    if (file)
-        os_file_close(file);
-    os_dir_close(here);
-    return *status == OS_OK;
-}
-
-static bool read_source(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
-{
-    struct source *source = ctx;
-    enum os_status status;
-    struct view name = arena_copy(arena, path);
-    if (source->try_text.len) {
-        *text = source->try_text;
-        return true;
-    }
-    if (name.at && read_whole(source->os, name.at, arena, text, &status))
-        return true;
-    *error = view_of(os_status_text(name.at ? status : OS_NO_MEMORY));
-    return false;
+    (void)path, (void)arena, (void)error;
+    *text = buffer_view(ctx);
+    return true;
 }
 
 static void say_errors(struct os *os, const struct conf_error *error)
 {
-    char memory[1024];
+    char memory[CONF_ERROR_MAX];
     for (; error; error = error->next) {
         struct buffer text = BUFFER_OF(memory);
-        buffer_addf(&text, "%.*s:%u:%u: ", VIEW_FORMAT(error->file), error->line, error->column);
-        buffer_add_safe(&text, error->text, 800);
+        conf_error_add(&text, error);
         say(os, &text);
     }
 }
@@ -101,13 +56,11 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
 {
     char memory[4096];
     struct buffer try_text = BUFFER_OF(memory);
-    struct source source = { os, VIEW_NONE };
-    if (!o->config) {
+    struct conf_files files = { os, 0 };
+    struct conf_source source = o->config ? conf_files_source(&files) : (struct conf_source){ &try_text, read_text };
+    if (!o->config)
         write_try(&try_text, o);
-        source.try_text = buffer_view(&try_text);
-    }
-    const struct conf_source from = { &source, read_source };
-    const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &from);
+    const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &source);
     if (!errors)
         return true;
     say_errors(os, errors);
@@ -115,22 +68,15 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
     return false;
 }
 
-static bool print_conf(struct setup *s, int *exit_code)
+static bool print_conf(struct setup *s, struct os *os, int *exit_code)
 {
-    *exit_code = EX_OSERR;
-    for (size_t size = 65536; size <= CONFIG_TEXT_MAX; size *= 2) {
-        char *memory = malloc(size);
-        struct buffer text;
-        if (!memory)
-            return false;
-        buffer_init(&text, memory, size);
-        if (conf_print(&s->conf, &text)) {
-            s->text = buffer_view(&text);
-            return true;
-        }
-        free(memory);
-    }
-    return false;
+    char memory[128];
+    struct buffer text, why = BUFFER_OF(memory);
+    buffer_add_text(&why, "no memory for the configuration");
+    if (!conf_print_new(&s->conf, &text))
+        return fail(os, EX_OSERR, exit_code, &why);
+    s->text = buffer_view(&text);
+    return true;
 }
 
 /* ---- spool ---- */
@@ -236,7 +182,7 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
 {
     *s = (struct setup){ 0 };
-    if (!read_conf(s, os, o, exit_code) || !print_conf(s, exit_code))
+    if (!read_conf(s, os, o, exit_code) || !print_conf(s, os, exit_code))
         return false;
     s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);
     return open_spool(s, os, o, exit_code) && open_listeners(s, os, exit_code);

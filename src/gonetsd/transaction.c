@@ -12,14 +12,13 @@ static const struct smtp_reply not_stored = SMTP_REPLY_INIT(451, 4, 3, 0, "the m
 static struct transaction *new_transaction(struct session *s)
 {
     struct smtpd *smtpd = s->smtpd;
-    uint8_t seed[16];
-    struct transaction *t = os_random(smtpd->os, seed, sizeof seed) ? calloc(1, sizeof *t) : NULL;
+    struct transaction *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
     *t = (struct transaction){ .smtpd = smtpd, .session = s, .id = smtpd_new_id(smtpd), .body = s->server.mail.body };
     arena_init(&t->arena, 512, SESSION_TRANSACTION_MAX);
     list_init(&t->recipients);
-    map_init(&t->known, seed);
+    map_init(&t->known, smtpd->seed);
     return t;
 }
 

@@ -43,7 +43,8 @@ static struct outcome fresh(void)
  * stood. Returns the bytes that are left behind the end. */
 static size_t feed(struct outcome *o, char *text, size_t len)
 {
-    memcpy(text - o->held_len, o->held, o->held_len);
+    for (size_t i = 0; i < o->held_len; i++)
+        text[(ptrdiff_t)i - o->held_len] = o->held[i];
     struct view input = { text - o->held_len, o->held_len + len }, piece;
     while (!o->end) {
         enum smtp_data_result result = smtp_data_step(&o->data, &input, &piece);
@@ -54,17 +55,19 @@ static size_t feed(struct outcome *o, char *text, size_t len)
         o->bare |= result == SMTP_DATA_BARE;
         o->end |= result == SMTP_DATA_END;
     }
-    assert_true(o->end || input.len <= HELD_MAX);
+    if (!o->end && input.len > HELD_MAX)
+        fail_msg("%zu bytes are left unjudged", input.len);
     o->held_len = o->end ? 0 : (uint8_t)input.len;
-    memcpy(o->held, input.at, o->held_len);
+    o->held[0] = o->held_len > 0 ? input.at[0] : '\0';
+    o->held[1] = o->held_len > 1 ? input.at[1] : '\0';
     return input.len - o->held_len;
 }
 
 static bool same(const struct outcome *a, const struct outcome *b)
 {
     return a->data.line_start == b->data.line_start && a->data.body == b->data.body && a->data.bare == b->data.bare &&
-           a->bare == b->bare && a->end == b->end && a->held_len == b->held_len &&
-           memcmp(a->held, b->held, a->held_len) == 0 && a->content == b->content;
+           a->bare == b->bare && a->end == b->end && a->held_len == b->held_len && a->held[0] == b->held[0] &&
+           a->held[1] == b->held[1] && a->content == b->content;
 }
 
 /* RFC 5321 sections 4.1.1.4 and 4.5.2 over the whole text at once: where the first CRLF.CRLF ends, what comes before it

@@ -1,5 +1,7 @@
 #include "smtp/path.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 #define LABEL_MAX        63                  /* RFC 1035 section 2.3.4 */
@@ -39,23 +41,6 @@ static enum smtp_path_result fault_at(struct view rest, unsigned flags)
     if (c < 32 || c == 127)
         return SMTP_PATH_BAD_BYTE;
     return c > 127 && !(flags & SMTP_PATH_UTF8) ? SMTP_PATH_NOT_ASCII : SMTP_PATH_SYNTAX;
-}
-
-/* Length of the well-formed UTF-8 sequence beyond ASCII at the front (RFC 3629 section 4): not overlong, no surrogate,
- * not above U+10FFFF; 0: none (H38). */
-static size_t utf8_sequence(struct view text)
-{
-    const unsigned char *c = (const unsigned char *)text.at;
-    size_t len = !text.len || c[0] < 0xc2 || c[0] > 0xf4 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-    if (len == 0 || text.len < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-    bool surrogate = c[0] == 0xed && c[1] > 0x9f;
-    bool too_high = c[0] == 0xf4 && c[1] > 0x8f;
-    return overlong || surrogate || too_high ? 0 : len;
 }
 
 static bool is_atext(char c)

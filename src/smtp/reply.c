@@ -18,9 +18,13 @@ static struct view take_text_line(struct view *text)
 
 static void add_clean(struct buffer *to, struct view text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.at[i] == '\t' ? ' ' : text.at[i];
-        buffer_add_char(to, ascii_is_print(c) ? c : '?');
+    while (text.len) {
+        size_t run = 0;
+        while (run < text.len && ascii_is_print(text.at[run]))
+            run++;
+        buffer_add(to, view_take(&text, run));
+        if (text.len)
+            buffer_add_char(to, view_take(&text, 1).at[0] == '\t' ? ' ' : '?');
     }
 }
 

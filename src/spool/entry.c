@@ -46,7 +46,8 @@ void entry_end(struct spool_entry *entry, bool ok)
 static void spill(struct spool_writer *writer)
 {
     struct spool_entry *largest = NULL;
-    list_each (link, &writer->entries) {
+    list_each(link, &writer->entries)
+    {
         struct spool_entry *entry = list_entry(link, struct spool_entry, link);
         if (entry->in_memory >= SPILL_MIN && (!largest || entry->in_memory > largest->in_memory))
             largest = entry;

@@ -1,6 +1,6 @@
-/* What was durable in a segment whose sync failed is copied to a segment of its own, in place: it is rare, and nothing is
- * more urgent. The copy is made in free/ and synced; its name in segments/ is what makes it count, and its last record
- * annuls the old segment from its first byte. The old file goes to quarantine/ and is not used again. */
+/* What was durable in a segment whose sync failed is copied to a segment of its own, in place: it is rare, and nothing
+ * is more urgent. The copy is made in free/ and synced; its name in segments/ is what makes it count, and its last
+ * record annuls the old segment from its first byte. The old file goes to quarantine/ and is not used again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,10 @@ struct copy {
 static void write_group(struct copy *copy, enum os_op_kind kind)
 {
     uint64_t size = group_finish(&copy->group);
-    struct os_op op = { .kind = kind, .file = &copy->file, .offset = copy->end, .slices = copy->group.slices,
+    struct os_op op = { .kind = kind,
+                        .file = &copy->file,
+                        .offset = copy->end,
+                        .slices = copy->group.slices,
                         .slice_count = copy->group.count };
     os_run_ops(copy->store->os, &op, 1);
     copy->failed = copy->failed || op.status != OS_OK;
@@ -46,8 +49,12 @@ static void copy_record(struct copy *copy, const struct walk *walk)
         memcpy(block->bytes, walk->body.at, body);
         block->next = NULL;
         block->used = block->cap = (uint32_t)body;
-        struct record record = { .type = walk->record.type, .head = head, .head_size = (uint32_t)walk->head.len,
-                                 .body = block, .body_size = body, .body_crc = walk->record.body_crc };
+        struct record record = { .type = walk->record.type,
+                                 .head = head,
+                                 .head_size = (uint32_t)walk->head.len,
+                                 .body = block,
+                                 .body_size = body,
+                                 .body_crc = walk->record.body_crc };
         begin_group(copy);
         copy->failed = !group_add(&copy->group, &record);
         if (!copy->failed)
@@ -92,9 +99,14 @@ static bool make_file(struct copy *copy, const char *name)
     struct os_slice slice = { bytes, sizeof(bytes) };
     segment_header_put(bytes, &copy->to->header);
     struct os_op ops[2];
-    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = copy->store->free_dir, .name = name, .file = &copy->file,
-                             .mode = FILE_MODE, .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
-    ops[1] = (struct os_op){ .kind = OS_WRITE, .file = &copy->file, .slices = &slice, .slice_count = 1, .after = &ops[0] };
+    ops[0] = (struct os_op){ .kind = OS_OPEN,
+                             .dir = copy->store->free_dir,
+                             .name = name,
+                             .file = &copy->file,
+                             .mode = FILE_MODE,
+                             .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
+    ops[1] =
+        (struct os_op){ .kind = OS_WRITE, .file = &copy->file, .slices = &slice, .slice_count = 1, .after = &ops[0] };
     os_run_ops(copy->store->os, ops, 2);
     return ops[1].status == OS_OK;
 }
@@ -103,8 +115,9 @@ static bool put_in_place(struct copy *copy, const char *name)
 {
     struct spool_store *store = copy->store;
     struct os_op ops[3];
-    ops[0] = (struct os_op){ .kind = OS_RENAME, .dir = store->free_dir, .name = name, .to_dir = store->segments_dir,
-                             .to_name = name };
+    ops[0] = (struct os_op){
+        .kind = OS_RENAME, .dir = store->free_dir, .name = name, .to_dir = store->segments_dir, .to_name = name
+    };
     ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[0] };
     ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->free_dir, .after = &ops[1] };
     os_run_ops(store->os, ops, 3);
@@ -135,7 +148,8 @@ static void move_over(struct spool_store *store, struct segment *from, struct se
 
 static struct segment *new_segment(struct spool_store *store, const struct segment *from)
 {
-    struct segment_header header = { .kind = SPOOL_LARGE, .evacuates = from->number,
+    struct segment_header header = { .kind = SPOOL_LARGE,
+                                     .evacuates = from->number,
                                      .created_us = os_wall_us(store->os) };
     memcpy(header.spool_id, store->marker.id, SPOOL_ID_SIZE);
     if (store->next_number >= store->marker.number_limit && !store_raise_limit_now(store))
@@ -185,8 +199,9 @@ bool evacuate_if_needed(struct spool_store *store, struct segment *segment)
         segment->retry_at = os_now_us(store->os) + RETRY_US;
         store_retry_later(store);
     }
-    store_alarm(store, moved ? "segment %016llx: its messages were copied; the file goes to quarantine/"
-                             : "segment %016llx: its messages could not be copied; this is tried again",
+    store_alarm(store,
+                moved ? "segment %016llx: its messages were copied; the file goes to quarantine/"
+                      : "segment %016llx: its messages could not be copied; this is tried again",
                 (unsigned long long)segment->number);
     return moved;
 }

@@ -1,4 +1,5 @@
-/* The log: events about messages, made durable many at a time by the same journal as messages, in segments of our own. */
+/* The log: events about messages, made durable many at a time by the same journal as messages, in segments of our own.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,7 +134,8 @@ static void logged(struct record *record, bool ok)
     free(entry);
 }
 
-bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok), void *ctx)
+bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok),
+                     void *ctx)
 {
     if (event->tags.len > HEAD_MAX - EVENT_HEAD_SIZE)
         return false;
@@ -148,8 +150,8 @@ bool spool_store_log(struct spool_store *store, const struct spool_event *event,
     entry->segment = event->segment;
     entry->done = done;
     entry->ctx = ctx;
-    entry->record = (struct record){ .type = RECORD_EVENT, .head = entry->head, .head_size = (uint32_t)size,
-                                     .done = logged };
+    entry->record =
+        (struct record){ .type = RECORD_EVENT, .head = entry->head, .head_size = (uint32_t)size, .done = logged };
     list_init(&entry->record.link);
     journal_add(&store->journal, &entry->record);
     return true;

@@ -91,8 +91,11 @@ static enum format_result header_get(const char *at, struct segment_header *head
     bool sound = get_u32(at + 12) == sum(0, at + 16, SEGMENT_HEADER_SIZE - 16);
     if (get_u32(at + 8) != FORMAT_VERSION)
         return FORMAT_VERSION_UNKNOWN;
-    *header = (struct segment_header){ .number = get_u64(at + 16), .nonce = get_u64(at + 24), .size = get_u64(at + 32),
-                                       .created_us = get_u64(at + 40), .evacuates = get_u64(at + 48) };
+    *header = (struct segment_header){ .number = get_u64(at + 16),
+                                       .nonce = get_u64(at + 24),
+                                       .size = get_u64(at + 32),
+                                       .created_us = get_u64(at + 40),
+                                       .evacuates = get_u64(at + 48) };
     memcpy(header->spool_id, at + 64, SPOOL_ID_SIZE);
     uint32_t kind = get_u32(at + 56);
     header->kind = kind <= SPOOL_LOG ? (enum spool_kind)kind : 0;
@@ -129,7 +132,8 @@ bool seal_get(struct view from, const struct segment_header *segment, struct sea
     if (from.len < SEAL_SIZE || get_u64(from.at) != SEAL_MAGIC || get_u64(from.at + 8) != segment->nonce ||
         get_u32(from.at + SEAL_SIZE - 4) != sum(seed_of(segment->number), from.at, SEAL_SIZE - 4))
         return false;
-    *seal = (struct seal){ get_u64(from.at + 16), get_u64(from.at + 24), get_u32(from.at + 32), get_u32(from.at + 36) != 0 };
+    *seal = (struct seal){ get_u64(from.at + 16), get_u64(from.at + 24), get_u32(from.at + 32),
+                           get_u32(from.at + 36) != 0 };
     return seal->end >= DATA_START && seal->end <= SEGMENT_MAX && seal->end % SPOOL_BLOCK == 0 &&
            seal->footer_size <= FOOTER_MAX;
 }
@@ -156,8 +160,12 @@ bool group_header_get(struct view from, uint64_t number, uint64_t nonce, uint64_
         get_u64(from.at + 16) != nonce ||
         get_u32(from.at + GROUP_HEADER_SIZE - 4) != sum(seed_of(number), from.at, GROUP_HEADER_SIZE - 4))
         return false;
-    *group = (struct group_header){ place, get_u64(from.at + 24), get_u64(from.at + 32), get_u32(from.at + 40),
-                                    get_u32(from.at + 44), get_u32(from.at + 48) };
+    *group = (struct group_header){ place,
+                                    get_u64(from.at + 24),
+                                    get_u64(from.at + 32),
+                                    get_u32(from.at + 40),
+                                    get_u32(from.at + 44),
+                                    get_u32(from.at + 48) };
     return group->length >= GROUP_HEADER_SIZE && group->length <= SEGMENT_MAX && place <= SEGMENT_MAX &&
            group->synced_to >= DATA_START && group->synced_to <= place && group->synced_to % SPOOL_BLOCK == 0;
 }
@@ -185,10 +193,15 @@ bool record_nonce_is(const char *at, uint64_t nonce)
 
 bool record_header_read(struct view from, uint64_t number, uint64_t place, struct record_header *record)
 {
-    if (from.len < RECORD_HEADER_SIZE || get_u64(from.at + 8) != place || get_u32(from.at + 44) != sum(seed_of(number), from.at, 44))
+    if (from.len < RECORD_HEADER_SIZE || get_u64(from.at + 8) != place ||
+        get_u32(from.at + 44) != sum(seed_of(number), from.at, 44))
         return false;
-    *record = (struct record_header){ place, get_u16(from.at + 16), get_u32(from.at + 20), get_u32(from.at + 24),
-                                      get_u64(from.at + 28), get_u32(from.at + 36) };
+    *record = (struct record_header){ place,
+                                      get_u16(from.at + 16),
+                                      get_u32(from.at + 20),
+                                      get_u32(from.at + 24),
+                                      get_u64(from.at + 28),
+                                      get_u32(from.at + 36) };
     return record->head_size <= HEAD_MAX && record->body_size <= BODY_MAX && place <= SEGMENT_MAX;
 }
 

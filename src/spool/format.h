@@ -11,14 +11,14 @@
 #define SEGMENT_MIN    (DATA_START + SPOOL_BLOCK)
 #define SEGMENT_MAX    (UINT64_C(1) << 46) /* no file of ours is larger: sums of two places cannot overflow */
 
-#define SPOOL_ID_SIZE        16
-#define MARKER_SIZE          64
-#define SEGMENT_HEADER_SIZE  96
-#define SEGMENT_HEADER_COPY  2048 /* the header stands in the first block twice, in different sectors */
-#define SEAL_SIZE            64
-#define GROUP_HEADER_SIZE    64
-#define RECORD_HEADER_SIZE   48
-#define ANNUL_SIZE           16
+#define SPOOL_ID_SIZE       16
+#define MARKER_SIZE         64
+#define SEGMENT_HEADER_SIZE 96
+#define SEGMENT_HEADER_COPY 2048 /* the header stands in the first block twice, in different sectors */
+#define SEAL_SIZE           64
+#define GROUP_HEADER_SIZE   64
+#define RECORD_HEADER_SIZE  48
+#define ANNUL_SIZE          16
 
 #define HEAD_MAX   (1u << 20) /* tags of one record */
 #define BODY_MAX   (1u << 20) /* body of one record */
@@ -72,7 +72,7 @@ struct record_header {
 
 enum format_result {
     FORMAT_OK,
-    FORMAT_BAD,     /* damaged, or not ours */
+    FORMAT_BAD, /* damaged, or not ours */
     FORMAT_VERSION_UNKNOWN,
 };
 
@@ -95,12 +95,13 @@ void group_header_put(char to[GROUP_HEADER_SIZE], uint64_t number, uint64_t nonc
 /* The header of the group at `place`. */
 bool group_header_get(struct view from, uint64_t number, uint64_t nonce, uint64_t place, struct group_header *group);
 
-void record_header_put(char to[RECORD_HEADER_SIZE], uint64_t number, uint64_t nonce, const struct record_header *record);
+void record_header_put(char to[RECORD_HEADER_SIZE], uint64_t number, uint64_t nonce,
+                       const struct record_header *record);
 bool record_header_get(struct view from, uint64_t number, uint64_t nonce, uint64_t place, struct record_header *record);
 /* The same, for whoever does not know the nonce; checks bounds and checksum only. */
 bool record_header_read(struct view from, uint64_t number, uint64_t place, struct record_header *record);
-bool record_nonce_is(const char *at, uint64_t nonce); /* a quick look at what may be a record's header */
-uint64_t record_size(const struct record_header *record); /* from its header to the next record */
+bool record_nonce_is(const char *at, uint64_t nonce);        /* a quick look at what may be a record's header */
+uint64_t record_size(const struct record_header *record);    /* from its header to the next record */
 uint64_t record_body_at(const struct record_header *record); /* from its header on */
 
 void annul_put(char to[ANNUL_SIZE], uint64_t segment, uint64_t end);

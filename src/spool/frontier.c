@@ -1,5 +1,5 @@
-/* The live frontier: a notice says only how far a segment is durable; what lies before is read here, a window at a time,
- * by the same walk as recovery, never beyond. */
+/* The live frontier: a notice says only how far a segment is durable; what lies before is read here, a window at a
+ * time, by the same walk as recovery, never beyond. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,13 +23,19 @@ void store_quarantine_bytes(struct spool_store *store, struct segment *segment, 
     char name[64], bytes[SPOOL_BLOCK];
     struct os_file *file = NULL, *source = store_open_segment(store, segment);
     quarantine_name(name, sizeof(name), segment, from);
-    struct os_op open = { .kind = OS_OPEN, .dir = store->quarantine_dir, .name = name, .file = &file, .mode = FILE_MODE,
+    struct os_op open = { .kind = OS_OPEN,
+                          .dir = store->quarantine_dir,
+                          .name = name,
+                          .file = &file,
+                          .mode = FILE_MODE,
                           .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
     os_run_ops(store->os, &open, 1);
     for (uint64_t at = from; source && file && at < to; at += sizeof(bytes)) {
         struct os_slice slice = { bytes, to - at < sizeof(bytes) ? (size_t)(to - at) : sizeof(bytes) };
         read_carefully(store->os, source, at, bytes, slice.len);
-        struct os_op write = { .kind = OS_WRITE, .file = &file, .offset = at - from, .slices = &slice, .slice_count = 1 };
+        struct os_op write = {
+            .kind = OS_WRITE, .file = &file, .offset = at - from, .slices = &slice, .slice_count = 1
+        };
         os_run_ops(store->os, &write, 1);
     }
     struct os_op end[3] = { { .kind = OS_SYNC, .file = &file },
@@ -109,7 +115,8 @@ void frontier_step(struct spool_store *store, struct segment *segment, enum walk
 
 static void close_oldest(struct spool_store *store)
 {
-    list_each_safe (link, &store->opened) {
+    list_each_safe(link, &store->opened)
+    {
         struct segment *segment = list_entry(link, struct segment, opened);
         if (segment == store->reading)
             continue;
@@ -139,7 +146,10 @@ struct os_file *store_open_segment(struct spool_store *store, struct segment *se
     if (store->opened_count >= HANDLES_MAX)
         close_oldest(store);
     segment_name(name, segment->number);
-    struct os_op op = { .kind = OS_OPEN, .name = name, .file = &segment->file, .flags = OS_FOR_READ | OS_NO_FOLLOW,
+    struct os_op op = { .kind = OS_OPEN,
+                        .name = name,
+                        .file = &segment->file,
+                        .flags = OS_FOR_READ | OS_NO_FOLLOW,
                         .dir = segment->state == SEGMENT_MOVED ? store->quarantine_dir : store->segments_dir };
     os_run_ops(store->os, &op, 1);
     if (op.status != OS_OK)
@@ -227,8 +237,9 @@ static bool start_reading(struct spool_store *store, struct segment *segment)
     segment->reading = true;
     store->reading = segment;
     store->window_at = walk->want_at;
-    store->read_op = (struct os_op){ .kind = OS_READ, .file = &segment->file, .offset = walk->want_at,
-                                     .buf = store->window, .len = size };
+    store->read_op = (struct os_op){
+        .kind = OS_READ, .file = &segment->file, .offset = walk->want_at, .buf = store->window, .len = size
+    };
     store->read_request = (struct os_request){ .ops = &store->read_op, .count = 1, .done = window_read, .ctx = store };
     store->jobs++;
     os_submit(store->read_queue, &store->read_request);

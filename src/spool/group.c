@@ -47,8 +47,11 @@ static bool reserve(struct group *group, size_t more)
 
 static struct record_header header_of(const struct record *record)
 {
-    return (struct record_header){ .place = record->place, .type = (uint16_t)record->type, .head_size = record->head_size,
-                                   .body_size = record->body_size, .body_crc = record->body_crc };
+    return (struct record_header){ .place = record->place,
+                                   .type = (uint16_t)record->type,
+                                   .head_size = record->head_size,
+                                   .body_size = record->body_size,
+                                   .body_crc = record->body_crc };
 }
 
 uint64_t group_record_size(const struct record *record)

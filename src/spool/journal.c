@@ -76,8 +76,12 @@ struct journal_segment *journal_segment_new(uint64_t number, uint64_t nonce, uin
     struct journal_segment *segment = calloc(1, sizeof(*segment));
     if (!segment)
         return NULL;
-    *segment = (struct journal_segment){ .number = number, .nonce = nonce, .size = size ? size : SEGMENT_MAX,
-                                         .end = DATA_START, .file = file, .annulled = segment_annulled };
+    *segment = (struct journal_segment){ .number = number,
+                                         .nonce = nonce,
+                                         .size = size ? size : SEGMENT_MAX,
+                                         .end = DATA_START,
+                                         .file = file,
+                                         .annulled = segment_annulled };
     list_init(&segment->link);
     return segment;
 }
@@ -97,8 +101,7 @@ static struct journal_segment *current(const struct journal *journal)
 void journal_ask(struct journal *journal)
 {
     unsigned have = journal->asked;
-    list_each (link, &journal->segments)
-        have++;
+    list_each(link, &journal->segments) have++;
     if (have >= SEGMENTS_WANTED || journal->idle)
         return;
     journal->asked += SEGMENTS_WANTED - have;
@@ -171,7 +174,8 @@ static bool add_if_room(struct journal *journal, const struct journal_segment *s
 static bool gather(struct journal *journal, struct journal_segment *segment)
 {
     start_group(journal, segment);
-    list_each_safe (link, &journal->annulling) {
+    list_each_safe(link, &journal->annulling)
+    {
         struct journal_segment *dead = list_entry(link, struct journal_segment, link);
         if (!add_if_room(journal, segment, &dead->annul))
             break;
@@ -202,8 +206,11 @@ static void submit(struct journal *journal, struct journal_segment *segment)
 {
     journal->busy = true;
     journal->group_size = group_finish(&journal->group);
-    journal->op = (struct os_op){ .kind = OS_COMMIT, .file = &segment->file, .offset = segment->end,
-                                  .slices = journal->group.slices, .slice_count = journal->group.count };
+    journal->op = (struct os_op){ .kind = OS_COMMIT,
+                                  .file = &segment->file,
+                                  .offset = segment->end,
+                                  .slices = journal->group.slices,
+                                  .slice_count = journal->group.count };
     journal->request = (struct os_request){ .ops = &journal->op, .count = 1, .done = finished, .ctx = journal };
     os_submit(journal->queue, &journal->request);
 }

@@ -28,8 +28,8 @@ struct journal {
     size_t batch_max;
     struct list segments; /* the current one first */
     unsigned asked;
-    struct list waiting, writing; /* records */
-    struct list failed;           /* records that wait for their segment's annulment */
+    struct list waiting, writing;         /* records */
+    struct list failed;                   /* records that wait for their segment's annulment */
     struct list annulling, annulling_now; /* segments: in the next group, in this one */
     struct group group;
     uint64_t group_size;
@@ -47,10 +47,11 @@ bool journal_init(struct journal *journal, struct os *os, const struct spool_wri
 void journal_close(struct journal *journal, void (*idle)(void *ctx), void *ctx);
 void journal_free(struct journal *journal);
 
-struct journal_segment *journal_segment_new(uint64_t number, uint64_t nonce, uint64_t size, struct os_file *file); /* NULL: no memory */
-void journal_segment_free(struct journal_segment *segment); /* and closes the file */
+struct journal_segment *journal_segment_new(uint64_t number, uint64_t nonce, uint64_t size,
+                                            struct os_file *file); /* NULL: no memory */
+void journal_segment_free(struct journal_segment *segment);        /* and closes the file */
 void journal_give(struct journal *journal, struct journal_segment *segment);
-void journal_ask(struct journal *journal);    /* for segments, as many as are missing */
+void journal_ask(struct journal *journal);          /* for segments, as many as are missing */
 void journal_forget_asked(struct journal *journal); /* whoever was asked is gone */
 bool journal_ready(const struct journal *journal);
 void journal_add(struct journal *journal, struct record *record);

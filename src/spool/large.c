@@ -4,10 +4,10 @@
 
 #include "spool/writer_inner.h"
 
-#define PIECE_SIZE     (256u << 10)
-#define PIECES_BEHIND  2 /* more under way: the disk is behind */
-#define SPARES_WANTED  2
-#define SPARES_MAX     4 /* asked for when many large messages come at once */
+#define PIECE_SIZE    (256u << 10)
+#define PIECES_BEHIND 2 /* more under way: the disk is behind */
+#define SPARES_WANTED 2
+#define SPARES_MAX    4 /* asked for when many large messages come at once */
 
 struct large {
     struct list link;
@@ -43,11 +43,8 @@ static void go_on(struct large *large);
 void large_ask(struct spool_writer *writer)
 {
     unsigned have = writer->large_asked, wanted = SPARES_WANTED;
-    list_each (link, &writer->large_spares)
-        have++;
-    list_each (link, &writer->larges)
-        if (wanted < SPARES_MAX)
-            wanted++;
+    list_each(link, &writer->large_spares) have++;
+    list_each(link, &writer->larges) if (wanted < SPARES_MAX) wanted++;
     if (have >= wanted || writer->closing)
         return;
     writer->large_asked += wanted - have;
@@ -64,9 +61,10 @@ void large_give(struct spool_writer *writer, struct journal_segment *segment)
 void large_tell(struct spool_writer *writer,
                 void (*tell)(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto), void *ctx)
 {
-    list_each (link, &writer->large_spares)
+    list_each(link, &writer->large_spares)
         tell(ctx, SPOOL_LARGE, list_entry(link, struct journal_segment, link)->number, DATA_START);
-    list_each (link, &writer->larges) {
+    list_each(link, &writer->larges)
+    {
         const struct large *large = list_entry(link, struct large, link);
         tell(ctx, SPOOL_LARGE, large->segment->number, DATA_START);
     }
@@ -152,8 +150,11 @@ static struct piece_write *piece_new(struct spool_entry *entry)
         return NULL;
     struct group_header header = { .place = segment->end, .synced_to = DATA_START, .group = segment->groups };
     group_begin(&piece->group, segment->number, segment->nonce, &header);
-    piece->record = (struct record){ .type = RECORD_CONTENT, .head = piece->head, .body = entry->first,
-                                     .body_size = entry->in_memory, .body_crc = entry->crc };
+    piece->record = (struct record){ .type = RECORD_CONTENT,
+                                     .head = piece->head,
+                                     .body = entry->first,
+                                     .body_size = entry->in_memory,
+                                     .body_crc = entry->crc };
     struct record_header record = { .body_size = entry->in_memory };
     uint64_t body = segment->end + GROUP_HEADER_SIZE + record_body_at(&record);
     if (!group_add(&piece->group, &piece->record) || !note_range(large, body, entry->in_memory)) {
@@ -179,8 +180,11 @@ bool large_flush(struct spool_entry *entry, bool all)
     if (!piece)
         return false;
     uint64_t size = group_finish(&piece->group);
-    piece->op = (struct os_op){ .kind = OS_WRITE, .file = &large->segment->file, .offset = large->segment->end,
-                                .slices = piece->group.slices, .slice_count = piece->group.count };
+    piece->op = (struct os_op){ .kind = OS_WRITE,
+                                .file = &large->segment->file,
+                                .offset = large->segment->end,
+                                .slices = piece->group.slices,
+                                .slice_count = piece->group.count };
     piece->request = (struct os_request){ .ops = &piece->op, .count = 1, .done = piece_written, .ctx = piece };
     large->segment->end += size;
     large->segment->groups++;
@@ -216,9 +220,7 @@ static void end(struct large *large, bool ok)
 /* Nothing on disk is under way: what is left waits for an annulment that will not come any more. */
 bool large_all_quiet(const struct spool_writer *writer)
 {
-    list_each (link, &writer->larges)
-        if (!list_entry(link, struct large, link)->annulling)
-            return false;
+    list_each(link, &writer->larges) if (!list_entry(link, struct large, link)->annulling) return false;
     return true;
 }
 
@@ -273,8 +275,11 @@ static void commit(struct large *large)
         return;
     }
     large->group_size = group_finish(&large->group);
-    large->op = (struct os_op){ .kind = OS_COMMIT, .file = &segment->file, .offset = segment->end,
-                                .slices = large->group.slices, .slice_count = large->group.count };
+    large->op = (struct os_op){ .kind = OS_COMMIT,
+                                .file = &segment->file,
+                                .offset = segment->end,
+                                .slices = large->group.slices,
+                                .slice_count = large->group.count };
     large->request = (struct os_request){ .ops = &large->op, .count = 1, .done = committed, .ctx = large };
     os_submit(large->writer->large_queue, &large->request);
 }

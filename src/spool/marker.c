@@ -11,7 +11,11 @@ enum { MARKER_OPS = 5 };
 /* New file, synced, over the old one, directory synced: there is always one whole marker. */
 static void write_ops(struct os_op ops[MARKER_OPS], struct os_dir *dir, struct os_file **file, struct os_slice *slice)
 {
-    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = MARKER_NEW, .file = file, .mode = FILE_MODE,
+    ops[0] = (struct os_op){ .kind = OS_OPEN,
+                             .dir = dir,
+                             .name = MARKER_NEW,
+                             .file = file,
+                             .mode = FILE_MODE,
                              .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
     ops[1] = (struct os_op){ .kind = OS_COMMIT, .file = file, .slices = slice, .slice_count = 1 };
     ops[2] = (struct os_op){ .kind = OS_CLOSE, .file = file };
@@ -43,8 +47,9 @@ enum os_status marker_read(struct os *os, struct os_dir *dir, struct marker *mar
     char bytes[MARKER_SIZE + 1];
     struct os_file *file = NULL;
     struct os_op ops[2];
-    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = &file,
-                             .flags = OS_FOR_READ | OS_NO_FOLLOW };
+    ops[0] = (struct os_op){
+        .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = &file, .flags = OS_FOR_READ | OS_NO_FOLLOW
+    };
     ops[1] = (struct os_op){ .kind = OS_READ, .file = &file, .buf = bytes, .len = sizeof(bytes), .after = &ops[0] };
     os_run_ops(os, ops, 2);
     if (file)
@@ -117,7 +122,11 @@ enum os_status spool_create(struct os *os, struct os_dir *dir)
         return status;
     struct os_file *file = NULL;
     struct os_op lock[3];
-    lock[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = "lock", .file = &file, .mode = FILE_MODE,
+    lock[0] = (struct os_op){ .kind = OS_OPEN,
+                              .dir = dir,
+                              .name = "lock",
+                              .file = &file,
+                              .mode = FILE_MODE,
                               .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
     lock[1] = (struct os_op){ .kind = OS_CLOSE, .file = &file, .after = &lock[0] };
     lock[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir, .after = &lock[1] };
@@ -139,7 +148,11 @@ enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lo
         return status;
     *lock = NULL;
     struct os_op ops[2];
-    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = "lock", .file = lock, .mode = FILE_MODE,
+    ops[0] = (struct os_op){ .kind = OS_OPEN,
+                             .dir = dir,
+                             .name = "lock",
+                             .file = lock,
+                             .mode = FILE_MODE,
                              .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
     ops[1] = (struct os_op){ .kind = OS_LOCK, .file = lock, .after = &ops[0] };
     os_run_ops(os, ops, 2);

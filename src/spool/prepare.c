@@ -55,7 +55,9 @@ static void prepared(struct job *job, bool ok)
 {
     struct spool_store *store = job->store;
     store->preparing = false;
-    struct segment_header header = { .number = job->number, .nonce = job->nonce, .kind = job->kind,
+    struct segment_header header = { .number = job->number,
+                                     .nonce = job->nonce,
+                                     .kind = job->kind,
                                      .size = job->kind == SPOOL_LARGE ? 0 : store->limits.segment_size };
     struct segment *segment = ok ? store_add_segment(store, &header) : NULL;
     if (segment) {
@@ -77,7 +79,9 @@ static void prepared(struct job *job, bool ok)
 
 static bool put_header(struct spool_store *store, struct job *job, struct os_op *op)
 {
-    struct segment_header header = { .number = job->number, .nonce = job->nonce, .kind = job->kind,
+    struct segment_header header = { .number = job->number,
+                                     .nonce = job->nonce,
+                                     .kind = job->kind,
                                      .size = job->kind == SPOOL_LARGE ? 0 : store->limits.segment_size,
                                      .created_us = os_wall_us(store->os) };
     memcpy(header.spool_id, store->marker.id, SPOOL_ID_SIZE);

@@ -1,5 +1,5 @@
-/* Recovery: what the disk says after whatever happened. In order: every segment's header and seal; what nobody sealed is
- * made durable and surveyed; annulments are collected; then messages, then events are reported. See "Recovery" in
+/* Recovery: what the disk says after whatever happened. In order: every segment's header and seal; what nobody sealed
+ * is made durable and surveyed; annulments are collected; then messages, then events are reported. See "Recovery" in
  * ARCHITECTURE.md. */
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,8 @@
 
 /* ---- the folders ---- */
 
-/* Calls each(ctx, name) for the names of a folder; the folder may be changed meanwhile, since all names are taken first. */
+/* Calls each(ctx, name) for the names of a folder; the folder may be changed meanwhile, since all names are taken
+ * first. */
 static bool each_name(struct os *os, struct os_dir *dir, bool (*each)(void *ctx, struct view name), void *ctx)
 {
     struct buffer names = { 0 };
@@ -54,8 +55,9 @@ static void quarantine_file(struct spool_store *store, uint64_t number, const ch
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, number);
     struct os_op ops[3];
-    ops[0] = (struct os_op){ .kind = OS_RENAME, .dir = store->segments_dir, .name = name, .to_name = name,
-                             .to_dir = store->quarantine_dir };
+    ops[0] = (struct os_op){
+        .kind = OS_RENAME, .dir = store->segments_dir, .name = name, .to_name = name, .to_dir = store->quarantine_dir
+    };
     ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->quarantine_dir, .after = &ops[0] };
     ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[1] };
     os_run_ops(store->os, ops, 3);
@@ -70,15 +72,17 @@ static bool meet_segment(void *ctx, struct view name)
     char first[DATA_START], text[SEGMENT_NAME_SIZE];
     uint64_t number;
     if (!segment_name_read(name, &number)) {
-        store_alarm(store, "segments/%.*s is not ours; it is left alone", (int)(name.len < 64 ? name.len : 64), name.at);
+        store_alarm(store, "segments/%.*s is not ours; it is left alone", (int)(name.len < 64 ? name.len : 64),
+                    name.at);
         return true;
     }
     if (number > opening->highest)
         opening->highest = number;
     segment_name(text, number);
     struct os_file *file = NULL;
-    struct os_op op = { .kind = OS_OPEN, .dir = store->segments_dir, .name = text, .file = &file,
-                        .flags = OS_FOR_READ | OS_NO_FOLLOW };
+    struct os_op op = {
+        .kind = OS_OPEN, .dir = store->segments_dir, .name = text, .file = &file, .flags = OS_FOR_READ | OS_NO_FOLLOW
+    };
     os_run_ops(store->os, &op, 1);
     if (op.status != OS_OK)
         return refuse(opening, os_status_text(op.status), name);
@@ -134,7 +138,8 @@ static bool survey(struct spool_store *store, struct segment *segment, bool *ann
     struct os_file *file = store_open_segment(store, segment);
     if (!file)
         return false;
-    struct os_op ops[2] = { { .kind = OS_SYNC_DATA, .file = &file }, { .kind = OS_STAT, .file = &file, .stat = &stat } };
+    struct os_op ops[2] = { { .kind = OS_SYNC_DATA, .file = &file },
+                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
     os_run_ops(store->os, ops, 2);
     if (ops[0].status != OS_OK)
         segment->failed = true;
@@ -304,7 +309,8 @@ bool recover_all(struct spool_store *store, const struct spool_held *held, size_
             buffer_add_text(error, "the folder segments/ of the spool cannot be read");
         return false;
     }
-    store->next_number = store->marker.number_limit > opening.highest ? store->marker.number_limit : opening.highest + 1;
+    store->next_number =
+        store->marker.number_limit > opening.highest ? store->marker.number_limit : opening.highest + 1;
     store->marker.number_limit = store->next_number;
     if (!store_raise_limit_now(store)) {
         buffer_add_text(error, "the spool cannot be written");

@@ -1,5 +1,5 @@
-/* Forgetting. The order is what makes it safe (H139, H140): the final events are durable; then the segment's file leaves
- * segments/; then the directories are synced; only then may the events that spoke of it go. */
+/* Forgetting. The order is what makes it safe (H139, H140): the final events are durable; then the segment's file
+ * leaves segments/; then the directories are synced; only then may the events that spoke of it go. */
 #include <stdlib.h>
 
 #include "spool/store_inner.h"

@@ -294,8 +294,8 @@ struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const st
     store->opening = true;
     list_init(&store->to_read);
     list_init(&store->opened);
-    if (!read_marker(store, error) || !open_parts(store, error) ||
-        !recover_all(store, held, held_count, error) || !events_open(store)) {
+    if (!read_marker(store, error) || !open_parts(store, error) || !recover_all(store, held, held_count, error) ||
+        !events_open(store)) {
         store->closing = true;
         free_store(store);
         return NULL;

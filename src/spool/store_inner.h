@@ -31,24 +31,24 @@ struct segment {
     uint64_t number;
     struct segment_header header;
     enum segment_state state;
-    bool failed; /* a sync of it failed: never written again */
-    uint64_t upto; /* durable up to; its end when sealed */
-    struct walk walk; /* the frontier; walk.pos: everything before is known */
+    bool failed;         /* a sync of it failed: never written again */
+    uint64_t upto;       /* durable up to; its end when sealed */
+    struct walk walk;    /* the frontier; walk.pos: everything before is known */
     struct list to_read; /* in store->to_read */
     bool reading;
-    uint64_t live;       /* messages that are not forgotten */
-    struct list opened;  /* in store->opened, used last: last */
+    uint64_t live;      /* messages that are not forgotten */
+    struct list opened; /* in store->opened, used last: last */
     struct os_file *file;
     char *footer; /* collected while it is read */
     size_t footer_len, footer_cap;
-    bool footer_lost;      /* too much, or no memory: sealed without one */
-    bool sealed;           /* on disk, or not worth trying again */
+    bool footer_lost; /* too much, or no memory: sealed without one */
+    bool sealed;      /* on disk, or not worth trying again */
     /* at recovery */
     struct seal seal;
     bool footer_sound;
-    uint64_t synced;      /* what the groups say was durable */
-    uint64_t annulled_at; /* 0: it is not */
-    bool annuls_lost;      /* no memory to note what it annuls: it stays */
+    uint64_t synced;          /* what the groups say was durable */
+    uint64_t annulled_at;     /* 0: it is not */
+    bool annuls_lost;         /* no memory to note what it annuls: it stays */
     struct number_set annuls; /* segments that this one annuls: it stays while they are there */
     struct number_set about;  /* log: segments its events speak of */
     struct segment *moved_to;
@@ -114,8 +114,9 @@ void store_alarm(struct spool_store *store, const char *format, ...) __attribute
 void store_look_soon(struct spool_store *store); /* the task runs at the end of the turn */
 void store_retry_later(struct spool_store *store);
 void store_end_if_quiet(struct spool_store *store);
-struct segment *store_next_segment(const struct spool_store *store, const struct segment *after); /* NULL starts and ends */
-bool set_add(struct number_set *set, uint64_t number); /* false: no memory */
+struct segment *store_next_segment(const struct spool_store *store,
+                                   const struct segment *after); /* NULL starts and ends */
+bool set_add(struct number_set *set, uint64_t number);           /* false: no memory */
 void set_remove(struct number_set *set, uint64_t number);
 bool set_has(const struct number_set *set, uint64_t number);
 void set_free(struct number_set *set);
@@ -124,7 +125,7 @@ void set_free(struct number_set *set);
 struct job *job_new(struct spool_store *store, void (*done)(struct job *job, bool ok)); /* NULL: no memory */
 struct os_op *job_op(struct job *job, enum os_op_kind kind);
 void job_submit(struct job *job, struct os_queue *queue); /* frees it after done */
-enum os_status job_status(const struct job *job); /* of the first operation that failed */
+enum os_status job_status(const struct job *job);         /* of the first operation that failed */
 
 /* marker.c */
 enum os_status marker_read(struct os *os, struct os_dir *dir, struct marker *marker, enum format_result *result);

@@ -8,8 +8,8 @@
 
 struct walk {
     uint64_t number, nonce;
-    uint64_t pos;  /* everything before has been reported */
-    uint64_t upto; /* a multiple of SPOOL_BLOCK: nothing behind is looked at. May be raised at WALK_END. */
+    uint64_t pos;      /* everything before has been reported */
+    uint64_t upto;     /* a multiple of SPOOL_BLOCK: nothing behind is looked at. May be raised at WALK_END. */
     bool skip_content; /* bodies of content records are not wanted, and so not checked */
     /* its own */
     uint64_t group_end; /* end of the records of the group; 0: outside of one */

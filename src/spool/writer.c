@@ -55,8 +55,8 @@ void spool_writer_free(struct spool_writer *writer)
     journal_close(&writer->journal, journal_is_idle, writer);
 }
 
-void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
-                       struct os_file *file)
+void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce,
+                       uint64_t size, struct os_file *file)
 {
     struct journal_segment *segment = journal_segment_new(number, nonce, size, file);
     if (!segment) {
@@ -77,7 +77,8 @@ bool spool_writer_ready(const struct spool_writer *writer)
 
 static void tell_list(const struct list *segments, void (*tell)(void *, enum spool_kind, uint64_t, uint64_t), void *ctx)
 {
-    list_each (link, segments) {
+    list_each(link, segments)
+    {
         const struct journal_segment *segment = list_entry(link, struct journal_segment, link);
         tell(ctx, SPOOL_MAIL, segment->number, segment->end);
     }

@@ -33,8 +33,8 @@ struct spool_writer {
     struct os_queue *large_queue;
     struct list larges, large_spares;
     unsigned large_asked;
-    size_t spilling;     /* bytes that are on their way out of memory */
-    bool wants_room;     /* somebody was told to hold */
+    size_t spilling; /* bytes that are on their way out of memory */
+    bool wants_room; /* somebody was told to hold */
     bool closing, journal_idle;
 };
 
@@ -43,10 +43,10 @@ struct spool_entry {
     struct spool_writer *writer;
     struct record record;
     struct block *first, *last;
-    uint64_t size;     /* of the content so far */
-    size_t in_memory;  /* bytes in blocks; cap in block_bytes */
+    uint64_t size;    /* of the content so far */
+    size_t in_memory; /* bytes in blocks; cap in block_bytes */
     size_t block_bytes;
-    uint32_t crc;      /* of what is in memory */
+    uint32_t crc; /* of what is in memory */
     struct large *large;
     void (*done)(void *ctx, bool ok);
     void *ctx;

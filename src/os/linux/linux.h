@@ -4,9 +4,10 @@
  * events (poll to check) and one of the alarm (timers to prepare); each ends by running the tasks of os_later and by
  * forgetting the time, so that an alarm never sees a clock older than its deadline.
  *
- * What an event costs (one core of the development machine, 64 bytes over loopback): about 1.3 µs for a read and
- * 3.5 µs for a write, nearly all of it in the kernel; the loop adds one epoll_wait per turn and one callback per
- * event. Setting the same watch again is free, taking one away and setting it again as well (see watch.c). */
+ * What it costs: a read and an answer of 64 bytes over loopback take 6.4 µs of processor time, 0.3 of it outside of the
+ * kernel; the same written by hand on epoll takes 6.2. A turn adds one epoll_wait for all its events. An idle stream
+ * holds 290 bytes. Setting a watch again is free, and so is taking it away and setting it again (watch.c).
+ */
 #ifndef OS_LINUX_LINUX_H
 #define OS_LINUX_LINUX_H
 
@@ -47,7 +48,7 @@ struct accepting {
 struct completions {
     uv_async_t wake;
     pthread_mutex_t lock;
-    struct os_request *first, **last; /* under lock */
+    struct os_request *newest; /* under lock */
     struct list queues;
 };
 
@@ -159,6 +160,7 @@ void os_linux_queues_free(struct os *os);
 void os_linux_dns_init(struct os *os);
 void os_linux_dns_free(struct os *os);
 bool os_linux_log_init(struct os *os);
+void os_linux_log_flush(struct os *os); /* at the end of each turn */
 void os_linux_log_free(struct os *os);
 
 /* For system calls that want a pointer to what they only read. */

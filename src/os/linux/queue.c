@@ -21,14 +21,15 @@ struct os_queue {
 
 /* ---- the thread ---- */
 
+/* The newest in front, so that nothing is written into an earlier one: after the end of the loop its owner may have
+ * freed it. */
 static void hand_back(struct os *os, struct os_request *request)
 {
     struct completions *c = &os->completions;
-    request->next = NULL;
     pthread_mutex_lock(&c->lock);
-    bool first = !c->first;
-    *c->last = request;
-    c->last = &request->next;
+    bool first = !c->newest;
+    request->next = c->newest;
+    c->newest = request;
     pthread_mutex_unlock(&c->lock);
     if (first)
         uv_async_send(&c->wake);
@@ -82,6 +83,18 @@ static bool start_thread(struct os_queue *q)
 
 /* ---- the loop ---- */
 
+static struct os_request *oldest_first(struct os_request *newest)
+{
+    struct os_request *oldest = NULL;
+    while (newest) {
+        struct os_request *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct os *os = wake->data;
@@ -89,11 +102,10 @@ static void on_wake(uv_async_t *wake)
     if (os->turns.over)
         return; /* they wait for another run */
     pthread_mutex_lock(&c->lock);
-    struct os_request *request = c->first;
-    c->first = NULL;
-    c->last = &c->first;
+    struct os_request *newest = c->newest;
+    c->newest = NULL;
     pthread_mutex_unlock(&c->lock);
-    while (request) {
+    for (struct os_request *request = oldest_first(newest); request;) {
         struct os_request *next = request->next; /* done() may free it or submit it again */
         request->done(request->ctx);
         request = next;
@@ -106,7 +118,6 @@ void os_linux_queues_init(struct os *os)
     uv_async_init(&os->loop, &c->wake, on_wake);
     c->wake.data = os;
     pthread_mutex_init(&c->lock, NULL);
-    c->last = &c->first;
     list_init(&c->queues);
 }
 
@@ -118,16 +129,12 @@ static void destroy(struct os_queue *q)
     free(q);
 }
 
-static void end(struct os_queue *q)
+static void on_farewell(void *ctx)
 {
+    struct os_queue *q = ctx;
     pthread_join(q->thread, NULL);
     list_remove(&q->link);
     destroy(q);
-}
-
-static void on_farewell(void *ctx)
-{
-    end(ctx);
 }
 
 struct os_queue *os_queue_new(struct os *os)
@@ -185,14 +192,16 @@ void os_linux_queues_rest(struct os *os)
 
 void os_linux_queues_free(struct os *os)
 {
-    list_each_safe(link, &os->completions.queues)
+    list_each(link, &os->completions.queues)
     {
         struct os_queue *q = list_entry(link, struct os_queue, link);
         pthread_mutex_lock(&q->lock);
         q->closing = true;
         pthread_cond_signal(&q->work);
         pthread_mutex_unlock(&q->lock);
-        end(q);
+        pthread_join(q->thread, NULL);
     }
+    for (struct list *link; (link = list_pop(&os->completions.queues));)
+        destroy(list_entry(link, struct os_queue, link));
     pthread_mutex_destroy(&os->completions.lock);
 }

@@ -1,12 +1,9 @@
 /* What a disk remembers after a crash. */
+#include "base/test.h"
 #include "os/mem/script_test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define ALL       MEM_KEEP_ALL, 0
 #define NONE      MEM_KEEP_NONE, 0
@@ -96,7 +93,7 @@ static struct fixture begin(void)
 static void test_crash(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ROWS(rows); i++) {
         struct fixture f = begin();
         struct mem_disk *disk = mem_host_disk(f.host);
         char text[256];

@@ -1,11 +1,8 @@
 /* A disk that refuses: failing operations, power cut, no room, read-only. */
+#include "base/test.h"
 #include "os/mem/script_test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 struct fixture {
     struct mem_world *world;
@@ -115,7 +112,7 @@ static void test_read_only(void **state)
     struct fixture f = begin();
     script_run(f.os, "commit a 0 x; syncdir /");
     mem_disk_set_read_only(f.disk, true);
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+    for (size_t i = 0; i < ROWS(changes); i++)
         assert_int_equal(script_run(f.os, changes[i]), OS_READ_ONLY);
     assert_tree(&f, "a=x");
     mem_world_free(f.world);

@@ -119,6 +119,8 @@ enum os_status mem_op_open(struct os *os, struct os_op *op)
         status = check_open(os, op, place.inode);
     if (status != OS_OK)
         return status;
+    if (mem_handles_full(os))
+        return OS_TOO_MANY;
     if (op->flags & OS_TRUNCATED)
         resize(os, place.inode, 0);
     *op->file = open_inode(os, place.inode, op->flags);

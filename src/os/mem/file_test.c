@@ -1,12 +1,9 @@
 /* Operations on files and names, as os.h says they are. */
+#include "base/test.h"
 #include "os/mem/script_test.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 struct fixture {
     struct mem_world *world;
@@ -76,7 +73,7 @@ static void test_open(void **state)
         { "loop", R, OS_IS_LINK, NULL },
         { "nowhere", R, OS_NOT_FOUND, NULL },
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < ROWS(table); i++) {
         char text[256];
         struct buffer tree = BUFFER_OF(text);
         struct os_file *file = NULL;
@@ -125,7 +122,7 @@ static void test_names(void **state)
         { "mkdir d", OS_EXISTS, "a=1 b=2 d/ d/x=3 e/" },
         { "mkdir c/d", OS_NOT_FOUND, "a=1 b=2 d/ d/x=3 e/" },
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < ROWS(table); i++) {
         char text[256];
         struct buffer tree = BUFFER_OF(text);
         struct fixture f = begin("w a 0 1; w b 0 2; mkdir d; w d/x 0 3; mkdir e");
@@ -265,7 +262,7 @@ static void test_permissions(void **state)
     end(&f);
 }
 
-/* H141: the lock is tied to the open file, and goes with its last handle; a copy keeps it. */
+/* The lock is tied to the open file, and goes with its last handle; a copy keeps it. */
 static void test_locks(void **state)
 {
     (void)state;

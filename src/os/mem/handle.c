@@ -14,14 +14,23 @@ void mem_handle_init(struct handle *handle, const struct handle_type *type, stru
 void mem_handle_give(struct handle *handle, struct os *os)
 {
     handle->os = os;
-    if (os)
-        list_append(&os->handles, &handle->in_process);
+    if (!os)
+        return;
+    list_append(&os->handles, &handle->in_process);
+    os->handle_count++;
+}
+
+bool mem_handles_full(const struct os *os)
+{
+    return os->handle_count >= os->handles_max;
 }
 
 void mem_handle_free(struct handle *handle)
 {
     handle->type->cut(handle);
     list_remove(&handle->in_process);
+    if (handle->os)
+        handle->os->handle_count--;
     handle->world->handles--;
     free(handle);
 }

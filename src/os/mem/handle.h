@@ -22,6 +22,7 @@ struct handle {
 
 /* os: NULL for a handle on its way. */
 void mem_handle_init(struct handle *handle, const struct handle_type *type, struct mem_world *world, struct os *os);
+bool mem_handles_full(const struct os *os); /* the process may have no more */
 void mem_handle_give(struct handle *handle, struct os *os);
 void mem_handle_free(struct handle *handle); /* cuts it first; *handle must be the first member of what is freed */
 

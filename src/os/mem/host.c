@@ -17,10 +17,12 @@ struct mem_host *mem_host_new(struct mem_world *world, const char *name)
     host->name = mem_copy_text(view_of(name));
     host->disk = mem_disk_new();
     host->booted_us = world->now_us;
+    host->core_count = 1;
     host->op_us_max = OP_US_MAX;
     host->sync_us_max = SYNC_US_MAX;
     mem_host_set_wall(host, WALL_START_US);
     list_init(&host->processes);
+    list_init(&host->listenings);
     list_append(&world->hosts, &host->in_world);
     return host;
 }
@@ -29,6 +31,8 @@ void mem_host_free(struct mem_host *host)
 {
     list_each_safe(link, &host->processes) mem_process_kill(list_entry(link, struct os, in_host));
     mem_disk_free(host->disk);
+    mem_users_free(host);
+    free(host->addresses);
     list_remove(&host->in_world);
     free(host->name);
     free(host->log);

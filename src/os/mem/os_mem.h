@@ -44,6 +44,21 @@ struct mem_trace {
 uint64_t mem_world_trace_hash(const struct mem_world *world);
 void mem_world_on_trace(struct mem_world *world, void (*on)(void *ctx, const struct mem_trace *trace), void *ctx);
 
+/* What survives a crash, see disks. */
+enum mem_survival {
+    MEM_KEEP_NONE,
+    MEM_KEEP_ALL,
+    MEM_KEEP_SET,     /* unit n survives when bit n of value is set; none past 63 */
+    MEM_KEEP_FIRST,   /* the oldest `value` units */
+    MEM_KEEP_ALL_BUT, /* all except unit `value` */
+    MEM_KEEP_RANDOM,  /* value: a seed */
+};
+
+struct mem_choice {
+    enum mem_survival how;
+    uint64_t value;
+};
+
 /* ---- hosts ---- */
 
 struct mem_host *mem_host_new(struct mem_world *world, const char *name);
@@ -60,17 +75,102 @@ struct mem_disk *mem_host_swap_disk(struct mem_host *host, struct mem_disk *disk
 void mem_host_on_log(struct mem_host *host, void (*on)(void *ctx, struct os *os, struct view line), void *ctx);
 struct view mem_host_log(struct mem_host *host); /* all lines so far, each ended by '\n' */
 
+/* Accounts that os_user_find knows; os_user_find gives OS_AGAIN while it fails. */
+void mem_host_add_user(struct mem_host *host, const struct os_user *user);
+void mem_host_fail_users(struct mem_host *host, bool fail);
+void mem_host_set_cores(struct mem_host *host, unsigned count); /* 1 at first */
+
+/* The power goes, or the kernel dies: all processes are gone, the disk keeps what was durable or is chosen, and nobody
+ * outside is told. Not from inside a turn: see mem_world_at. The host is off until it is started; then its monotonic
+ * clock begins anew, and it is for the caller to start processes. */
+void mem_host_crash(struct mem_host *host, struct mem_choice choice);
+void mem_host_start(struct mem_host *host);
+
 /* ---- processes ---- */
 
-/* A process without a role, whose code is the test itself; it belongs to root. */
+/* A process without a role, whose code is the test itself; it belongs to root. Any test can be a supervisor by it. */
 struct os *mem_process_new(struct mem_host *host);
+/* The roles that os_spawn and mem_process_start know on this host; borrowed. */
+void mem_host_set_roles(struct mem_host *host, const struct os_role *roles, size_t count);
+/* A role at the top, without a supervisor; its start() comes in the next turn. */
+struct os *mem_process_start(struct mem_host *host, const char *role);
+void *mem_process_object(const struct os *os); /* what start() made; NULL before, and without a role */
 void mem_process_set_user(struct os *os, uint32_t user, uint32_t group);
-/* Kill -9. Its handles are cut first, so that nothing the role does while it is freed can reach the world. From inside
- * a turn of the process itself the end of it comes when the turn is over. */
+void mem_process_set_handles_max(struct os *os, size_t max); /* over it: OS_TOO_MANY */
+/* Kill -9. Its handles are cut first; then the role's stop() is called, for its memory is ours, but nothing that it
+ * does reaches the world. From inside a turn of the process itself the end of it comes when the turn is over. */
 void mem_process_kill(struct os *os);
 void mem_process_pause(struct os *os); /* nothing of it runs, what comes for it waits */
 void mem_process_resume(struct os *os);
+/* Without a handler OS_SIGNAL_STOP kills and OS_SIGNAL_RELOAD does nothing. */
+void mem_process_signal(struct os *os, enum os_signal signal);
 size_t mem_process_open_handles(const struct os *os);
+
+/* ---- connections ----
+ * Bytes go in pieces, each after its time on the way; the order is kept. */
+
+enum mem_split {
+    MEM_WHOLE,  /* all that is on its way comes at once */
+    MEM_BYTES,  /* byte by byte */
+    MEM_AT,     /* a piece ends after split_at bytes of the stream, otherwise whole */
+    MEM_RANDOM, /* pieces of any size */
+};
+
+enum mem_break {
+    MEM_GOES_ON,
+    MEM_FIN,   /* the reader sees the end, the writer a broken connection */
+    MEM_RST,   /* both see a broken connection */
+    MEM_STALL, /* nothing more arrives, until the flow is set anew */
+};
+
+/* How bytes go one way. */
+struct mem_flow {
+    enum mem_split split;
+    uint64_t split_at;
+    size_t window; /* bytes written and not yet read, at most */
+    uint64_t delay_us_min, delay_us_max;
+    enum mem_break then; /* what happens after the first break_at bytes have arrived */
+    uint64_t break_at;
+};
+
+extern const struct mem_flow mem_flow_plain; /* whole, 64 KiB, 10 to 100 µs */
+
+void mem_world_set_flow(struct mem_world *world, const struct mem_flow *flow);   /* of new connections, both ways */
+void mem_stream_set_flow(struct os_stream *stream, const struct mem_flow *flow); /* of what this stream writes */
+/* Two ends, connected: of one process or of two. They have no addresses. */
+void mem_stream_pair(struct os *a_os, struct os *b_os, struct os_stream **a, struct os_stream **b);
+
+/* Adds "192.0.2.1" or "2001:db8::1". Loopback every host has for itself. */
+bool mem_host_add_address(struct mem_host *host, const char *ip);
+
+/* Sees every os_connect and may decide otherwise. */
+struct mem_connect {
+    const char *host; /* where it comes from */
+    struct address from, to;
+    enum os_status fate; /* OS_OK: as the world is; OS_TIMED_OUT: nobody ever answers */
+    uint64_t delay_us;   /* until the answer; for OS_TIMED_OUT until giving up */
+    struct mem_flow there, back;
+};
+void mem_world_on_connect(struct mem_world *world, void (*on)(void *ctx, struct mem_connect *connect), void *ctx);
+
+/* ---- names ----
+ * A name that is not in the table does not exist (OS_DNS_NO_NAME); of one that is, other types give OS_DNS_NO_DATA. */
+
+struct mem_dns_answer {
+    const char *name;
+    enum os_dns_type type;
+    enum os_dns_result result;
+    bool secure;
+    uint32_t ttl_s;                 /* 0: an hour */
+    uint64_t delay_us;              /* 0: any up to 20 ms */
+    const struct os_slice *records; /* RDATA; copied */
+    size_t record_count;
+};
+void mem_dns_set(struct mem_world *world, const struct mem_dns_answer *answer); /* replaces */
+/* One more record from text: A, AAAA "192.0.2.1"; MX "10 mx.example.org"; PTR "mx.example.org"; TXT "any text". */
+bool mem_dns_add(struct mem_world *world, const char *name, enum os_dns_type type, const char *text);
+void mem_dns_remove(struct mem_world *world, const char *name, enum os_dns_type type);
+void mem_dns_fail(struct mem_world *world, bool fail); /* every question gives OS_DNS_TROUBLE */
 
 /* ---- disks ----
  * A disk has two states: what everybody reads (the cache), and what is durable. What lies between them is a list of
@@ -91,20 +191,6 @@ struct mem_disk *mem_disk_new(void);
 struct mem_disk *
 mem_disk_clone(const struct mem_disk *disk); /* cheap: content is shared until written; no faults set */
 void mem_disk_free(struct mem_disk *disk);   /* no handle of it may be open */
-
-enum mem_survival {
-    MEM_KEEP_NONE,
-    MEM_KEEP_ALL,
-    MEM_KEEP_SET,     /* unit n survives when bit n of value is set; none past 63 */
-    MEM_KEEP_FIRST,   /* the oldest `value` units */
-    MEM_KEEP_ALL_BUT, /* all except unit `value` */
-    MEM_KEEP_RANDOM,  /* value: a seed */
-};
-
-struct mem_choice {
-    enum mem_survival how;
-    uint64_t value;
-};
 
 size_t mem_disk_unsynced_count(const struct mem_disk *disk);
 /* Says what unit n is, for the message of a failing test. */

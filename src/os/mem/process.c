@@ -1,10 +1,5 @@
-/* One process: its turns, and its end. */
-#include "os/mem/handle.h"
-#include "os/mem/queue.h"
-
-#include <stdlib.h>
-
-/* ---- turns ---- */
+/* One process: its turns. */
+#include "os/mem/process.h"
 
 static void run_alarm(struct mem_event *event)
 {
@@ -25,9 +20,16 @@ void os_alarm(struct os *os, uint64_t deadline_us, void (*on)(void *ctx), void *
     mem_event_set(os->world, &os->alarm, at > soon ? at : soon);
 }
 
-static void nothing(struct mem_event *event)
+/* A turn only for what waits for its end. */
+static void run_turn(struct mem_event *event)
 {
     (void)event;
+}
+
+void mem_process_want_turn(struct os *os)
+{
+    if (os->world->turn != os && !mem_event_waits(&os->turn))
+        mem_event_set(os->world, &os->turn, os->world->now_us);
 }
 
 void os_later(struct os *os, struct os_task *task)
@@ -38,98 +40,77 @@ void os_later(struct os *os, struct os_task *task)
     task->next = NULL;
     *os->later_end = task;
     os->later_end = &task->next;
-    if (os->world->turn != os && !mem_event_waits(&os->turn))
-        mem_event_set(os->world, &os->turn, os->world->now_us);
+    mem_process_want_turn(os);
 }
 
 /* Tasks that come up meanwhile have a turn of their own. */
 static void run_later(struct os *os)
 {
     struct os_task **end = os->later_end;
-    while (os->later && !os->cut) {
+    for (bool last = false; os->later && !last && !os->cut;) {
         struct os_task *task = os->later;
-        bool last = end == &task->next;
+        last = end == &task->next;
         os->later = task->next;
         if (!os->later)
             os->later_end = &os->later;
         task->waiting = false;
         task->run(task->ctx);
-        if (last)
-            break;
     }
-    if (os->later && !mem_event_waits(&os->turn))
+    if (os->later && !os->cut && !mem_event_waits(&os->turn))
         mem_event_set(os->world, &os->turn, os->world->now_us + 1);
-}
-
-/* ---- beginning and end ---- */
-
-struct os *mem_process_new(struct mem_host *host)
-{
-    struct os *os = mem_take(sizeof(*os));
-    os->host = host;
-    os->world = host->world;
-    os->number = ++host->world->process_count;
-    os->alarm = (struct mem_event){ .os = os, .run = run_alarm };
-    os->turn = (struct mem_event){ .os = os, .run = nothing };
-    os->later_end = &os->later;
-    mem_random_seed(&os->random, mem_random_next(&host->world->random));
-    list_init(&os->handles);
-    list_init(&os->queues);
-    list_init(&os->held);
-    list_append(&host->processes, &os->in_host);
-    mem_trace(os->world, os, "process begins", 0, 0);
-    return os;
-}
-
-void mem_process_set_user(struct os *os, uint32_t user, uint32_t group)
-{
-    os->user = user;
-    os->group = group;
-}
-
-bool os_is_root(struct os *os)
-{
-    return os->user == 0;
-}
-
-static void cut(struct os *os)
-{
-    os->cut = true;
-    list_each(link, &os->handles)
-    {
-        struct handle *handle = list_entry(link, struct handle, in_process);
-        handle->type->cut(handle);
-    }
-    mem_queues_cut(os);
-    mem_event_cancel(os->world, &os->alarm);
-    mem_event_cancel(os->world, &os->turn);
-}
-
-static void free_process(struct os *os)
-{
-    list_each_safe(link, &os->handles) mem_handle_free(list_entry(link, struct handle, in_process));
-    mem_queues_free(os);
-    list_remove(&os->in_host);
-    free(os);
-}
-
-void mem_process_kill(struct os *os)
-{
-    if (!os->cut)
-        mem_trace(os->world, os, "killed", 0, 0);
-    cut(os);
-    os->ending = true;
-    if (os->world->turn != os)
-        free_process(os);
 }
 
 void mem_process_end_turn(struct os *os)
 {
     if (!os->cut && !os->paused)
         run_later(os);
-    if (os->ending)
-        free_process(os);
+    if (os->cut || (os->stopping && !os->paused))
+        mem_process_end(os);
 }
+
+void os_stop(struct os *os, int exit_code)
+{
+    if (os->cut || os->stopping)
+        return;
+    os->stopping = true;
+    os->code = exit_code;
+    mem_process_want_turn(os);
+}
+
+/* ---- signals ---- */
+
+static void run_signal(struct mem_event *event)
+{
+    struct os *os = event->os;
+    enum os_signal signal = event == &os->signals[OS_SIGNAL_STOP] ? OS_SIGNAL_STOP : OS_SIGNAL_RELOAD;
+    mem_trace(os->world, os, "signal", signal, 0);
+    if (os->on_signal)
+        os->on_signal(os->signal_ctx, signal);
+    else if (signal == OS_SIGNAL_STOP)
+        mem_process_kill(os);
+}
+
+void mem_process_signal(struct os *os, enum os_signal signal)
+{
+    if (!os->cut && !mem_event_waits(&os->signals[signal]))
+        mem_event_set(os->world, &os->signals[signal], os->world->now_us);
+}
+
+void os_on_signal(struct os *os, void (*on)(void *ctx, enum os_signal signal), void *ctx)
+{
+    os->on_signal = on;
+    os->signal_ctx = ctx;
+}
+
+void mem_process_init_events(struct os *os)
+{
+    os->alarm = (struct mem_event){ .os = os, .run = run_alarm };
+    os->turn = (struct mem_event){ .os = os, .run = run_turn };
+    os->signals[OS_SIGNAL_STOP] = os->signals[OS_SIGNAL_RELOAD] = (struct mem_event){ .os = os, .run = run_signal };
+    os->later_end = &os->later;
+}
+
+/* ---- pausing ---- */
 
 void mem_process_pause(struct os *os)
 {
@@ -144,11 +125,5 @@ void mem_process_resume(struct os *os)
         event->held = (struct list){ NULL, NULL };
         mem_event_set(os->world, event, os->world->now_us);
     }
-}
-
-size_t mem_process_open_handles(const struct os *os)
-{
-    size_t count = 0;
-    list_each(link, &os->handles) count++;
-    return count;
+    mem_process_want_turn(os);
 }

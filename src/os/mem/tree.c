@@ -64,6 +64,8 @@ static enum os_status open_dir(struct os *os, struct inode *from, const char *pa
         return place.inode->kind == INODE_LINK ? OS_IS_LINK : OS_NOT_DIR;
     if (!mem_may(os, place.inode, MAY_READ))
         return OS_DENIED;
+    if (mem_handles_full(os))
+        return OS_TOO_MANY;
     *dir = dir_handle(os->world, os, place.inode, place.inode->disk->boots);
     return OS_OK;
 }

@@ -217,6 +217,8 @@ struct mem_world *mem_world_new(uint64_t seed)
     mem_random_seed(&world->random, seed);
     list_init(&world->hosts);
     list_init(&world->scripts);
+    list_init(&world->names);
+    world->flow = mem_flow_plain;
     return world;
 }
 
@@ -230,6 +232,7 @@ void mem_world_free(struct mem_world *world)
         mem_event_cancel(world, &script->event);
         free(script);
     }
+    mem_dns_free(world);
     heap_free(&world->events);
     free(world);
 }

@@ -22,9 +22,13 @@ struct mem_world {
     uint64_t now_us, order, process_count, trace_hash;
     struct heap events;
     struct mem_random random;
-    struct list hosts, scripts;
+    struct list hosts, scripts, names;
+    bool dns_fails;
     struct os *turn; /* whose turn it is, NULL: nobody's */
     size_t handles;
+    struct mem_flow flow;
+    void (*on_connect)(void *ctx, struct mem_connect *connect);
+    void *connect_ctx;
     void (*on_trace)(void *ctx, const struct mem_trace *trace);
     void *trace_ctx;
 };
@@ -32,6 +36,17 @@ struct mem_world {
 struct mem_host {
     struct mem_world *world;
     struct list in_world, processes;
+    struct list listenings;
+    const struct os_role *roles;
+    size_t role_count;
+    struct os_user *users;
+    size_t user_count;
+    bool users_fail;
+    unsigned core_count;
+    struct address *addresses;
+    size_t address_count;
+    uint16_t last_port; /* given to a connection or listener that asked for any */
+    bool off;           /* after a crash, until it is started again */
     char *name;
     struct mem_disk *disk;
     uint64_t booted_us;         /* the monotonic clock of a machine begins when it starts */
@@ -45,6 +60,7 @@ struct mem_host {
     size_t log_len;
 };
 
+/* A process. Its role may be the code of a test: then there is no role here. */
 struct os {
     struct mem_host *host;
     struct mem_world *world;
@@ -52,14 +68,25 @@ struct os {
     uint64_t number;
     uint32_t user, group;
     struct mem_random random; /* of its own, so that what others draw does not change it */
-    struct list handles, queues;
-    bool cut;    /* nothing it does has an effect any more */
-    bool ending; /* goes when its turn is over */
+
+    struct list handles, queues, questions, children;
+    size_t handle_count, handles_max;
+
+    const struct os_role *role;
+    void *object;               /* what the role's start() made */
+    struct os_link *supervisor; /* for start() */
+    struct os_child *birth;     /* what our parent holds; NULL: nobody waits for our end */
+
+    bool cut;      /* nothing it does has an effect any more */
+    bool stopping; /* ends tidily when its turn is over */
     bool paused;
-    struct list held; /* events that came meanwhile */
-    struct mem_event alarm, turn;
+    int code;         /* how it ended */
+    struct list held; /* events that came while it was paused */
+    struct mem_event start, alarm, turn, death, signals[2];
     void (*on_alarm)(void *ctx);
     void *alarm_ctx;
+    void (*on_signal)(void *ctx, enum os_signal signal);
+    void *signal_ctx;
     struct os_task *later, **later_end;
 };
 
@@ -80,7 +107,10 @@ void mem_trace(struct mem_world *world, const struct os *os, const char *what, u
 uint64_t mem_hash(uint64_t hash, const void *bytes, size_t len); /* FNV-1a; not for strangers' keys */
 
 uint64_t mem_from_now_us(const struct os *os, uint64_t now_us); /* from the host's monotonic clock to the world's */
-void mem_host_free(struct mem_host *host);                      /* ends its processes first */
-void mem_process_end_turn(struct os *os); /* runs what waits for the end of the turn; *os may be gone after it */
+void mem_users_free(struct mem_host *host);
+void mem_dns_free(struct mem_world *world);
+void mem_questions_cut(struct os *os);     /* no answer comes any more */
+void mem_host_free(struct mem_host *host); /* ends its processes first */
+void mem_process_end_turn(struct os *os);  /* runs what waits for the end of the turn; *os may be gone after it */
 
 #endif

@@ -1,12 +1,9 @@
 /* Time, chance, turns and queues. */
+#include "base/test.h"
 #include "os/mem/os_mem.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 struct fixture {
     struct mem_world *world;
@@ -119,7 +116,7 @@ static void test_later(void **state)
     mem_world_free(f.world);
 }
 
-/* H147: the two clocks know nothing of each other. */
+/* The two clocks know nothing of each other. */
 static void test_clocks(void **state)
 {
     (void)state;
@@ -139,7 +136,7 @@ static void test_clocks(void **state)
     mem_world_free(f.world);
 }
 
-static void test_random(void **state)
+static void test_chance(void **state)
 {
     (void)state;
     uint8_t a[3][40];
@@ -356,7 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alarm),        cmocka_unit_test(test_later),  cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_random),       cmocka_unit_test(test_script), cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_chance),       cmocka_unit_test(test_script), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_log),          cmocka_unit_test(test_queue),  cmocka_unit_test(test_killed_between),
         cmocka_unit_test(test_cut_in_queue), cmocka_unit_test(test_trace),
     };

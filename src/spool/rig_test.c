@@ -1,0 +1,564 @@
+#include "spool/rig_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRONT       "Received: from test\r\n"
+#define BROKEN(...) broken(rig, __VA_ARGS__)
+
+static void broken(struct rig *rig, const char *what, size_t which)
+{
+    fail_msg("%s [%zu], in: %s", what, which, rig->story ? rig->story : "?");
+}
+
+/* ---- between writer and store, where the roles have their links ---- */
+
+static void on_need(void *ctx, enum spool_kind kind, unsigned count)
+{
+    struct rig *rig = ctx;
+    if (rig->store)
+        spool_store_need(rig->store, kind, count);
+}
+
+static void on_durable(void *ctx, uint64_t segment, uint64_t upto)
+{
+    struct rig *rig = ctx;
+    if (rig->store)
+        spool_store_durable(rig->store, segment, upto);
+}
+
+static void on_sealed(void *ctx, uint64_t segment, uint64_t end)
+{
+    struct rig *rig = ctx;
+    if (rig->store)
+        spool_store_sealed(rig->store, segment, end);
+}
+
+static void on_trouble(void *ctx, bool ok, struct view text)
+{
+    struct rig *rig = ctx;
+    (void)text;
+    rig->troubles += !ok;
+}
+
+static void on_room(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_segment(void *ctx, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
+                       struct os_file *file)
+{
+    struct rig *rig = ctx;
+    if (rig->writer)
+        spool_writer_give(rig->writer, kind, number, nonce, size, file);
+    else
+        os_file_close(file);
+}
+
+static void on_alarm(void *ctx, struct view text)
+{
+    struct rig *rig = ctx;
+    rig->alarms++;
+    if (rig->loud)
+        printf("  alarm: %.*s\n", VIEW_FORMAT(text));
+}
+
+static struct letter *find(struct rig *rig, const struct mail_id *id)
+{
+    for (size_t i = 0; i < rig->letter_count; i++)
+        if (mail_id_compare(&rig->letters[i].id, id) == 0)
+            return &rig->letters[i];
+    return NULL;
+}
+
+static void on_message(void *ctx, const struct spool_message *message)
+{
+    struct rig *rig = ctx;
+    struct letter *letter = find(rig, &message->id);
+    if (!letter) {
+        BROKEN("a message came up that nobody sent", 0);
+        return;
+    }
+    letter->place = message->place;
+    letter->seen++;
+    if (message->recipient_count != 1 || message->place.content_size != letter->size)
+        BROKEN("its envelope is not what was sent", (size_t)(letter - rig->letters));
+}
+
+static void on_event(void *ctx, const struct spool_event *event)
+{
+    struct rig *rig = ctx;
+    size_t which = event->recipient;
+    if (which >= rig->event_count)
+        BROKEN("an event came up that nobody logged", which);
+    struct noted *noted = &rig->events[which];
+    if (mail_id_compare(&rig->letters[noted->letter].id, &event->id) != 0 ||
+        !view_equal(event->tags, VIEW("tags of the event")))
+        BROKEN("an event is not what was logged", which);
+    if (noted->seen++)
+        BROKEN("an event came up twice", which);
+    if (rig->last_event_seen > which)
+        BROKEN("events came up out of order", which);
+    rig->last_event_seen = which;
+}
+
+/* ---- life ---- */
+
+static enum os_status make_dir(struct os *os, const char *path)
+{
+    enum os_status status;
+    struct os_dir *root = os_dir_path(os, "/", &status);
+    struct os_op ops[2] = { { .kind = OS_MAKE_DIR, .dir = root, .name = path + 1, .mode = 0700 },
+                            { .kind = OS_SYNC_DIR, .dir = root } };
+    os_run_ops(os, ops, 2);
+    os_dir_close(root);
+    return ops[0].status;
+}
+
+static void new_process(struct rig *rig)
+{
+    enum os_status status;
+    rig->os = mem_process_new(rig->host);
+    rig->dir = os_dir_path(rig->os, "/spool", &status);
+}
+
+void rig_start(struct rig *rig, struct mem_disk *disk)
+{
+    if (!rig->segment_size)
+        rig->segment_size = 64 << 10;
+    if (!rig->memory_max)
+        rig->memory_max = 4 << 20;
+    rig->world = mem_world_new(7);
+    rig->host = mem_host_new(rig->world, "host");
+    if (disk)
+        mem_disk_free(mem_host_swap_disk(rig->host, disk));
+    if (!disk)
+        assert_int_equal(make_dir(mem_process_new(rig->host), "/spool"), OS_OK);
+    new_process(rig);
+    if (!disk)
+        assert_int_equal(spool_create(rig->os, rig->dir), OS_OK);
+}
+
+static void end_process(struct rig *rig)
+{
+    if (rig->os)
+        mem_process_kill(rig->os);
+    rig->os = NULL;
+    rig->writer = NULL;
+    rig->store = NULL;
+}
+
+static void close_all(struct rig *rig)
+{
+    rig->closing = true;
+    if (rig->store)
+        spool_store_close(rig->store);
+    if (rig->writer)
+        spool_writer_free(rig->writer);
+    rig->store = NULL;
+    rig->writer = NULL;
+    if (rig->os)
+        mem_world_run(rig->world, 1000000);
+    rig->closing = false;
+}
+
+void rig_stop(struct rig *rig)
+{
+    if (!rig->world)
+        return;
+    close_all(rig);
+    if (rig->dir)
+        os_dir_close(rig->dir);
+    rig->dir = NULL;
+    end_process(rig);
+    mem_world_free(rig->world);
+    rig->world = NULL;
+    rig->host = NULL;
+}
+
+struct mem_disk *rig_disk(struct rig *rig)
+{
+    return mem_host_disk(rig->host);
+}
+
+struct mem_disk *rig_take_disk(struct rig *rig)
+{
+    struct mem_disk *disk = mem_disk_clone(rig_disk(rig));
+    rig_stop(rig);
+    return disk;
+}
+
+static void forget_sightings(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->letter_count; i++)
+        rig->letters[i].seen = 0;
+    for (size_t i = 0; i < rig->event_count; i++)
+        rig->events[i].seen = 0;
+    rig->last_event_seen = 0;
+}
+
+static bool has_final_event(const struct rig *rig, size_t which)
+{
+    for (size_t i = 0; i < rig->event_count; i++)
+        if (rig->events[i].letter == which && rig->events[i].final && rig->events[i].seen)
+            return true;
+    return false;
+}
+
+/* As the queue does: what the events say is finished is forgotten once more. */
+static void forget_finished(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->letter_count; i++)
+        if (rig->letters[i].seen && has_final_event(rig, i)) {
+            rig->letters[i].forgotten = true;
+            spool_store_forget(rig->store, &rig->letters[i].id, &rig->letters[i].place);
+        }
+}
+
+static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
+{
+    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm };
+    const struct spool_store_limits limits = { rig->segment_size, 2 };
+    struct buffer error = BUFFER_OF(rig->error);
+    forget_sightings(rig);
+    rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);
+    rig->error[error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1] = 0;
+    if (rig->store)
+        forget_finished(rig);
+    return rig->store != NULL;
+}
+
+static void open_writer(struct rig *rig)
+{
+    const struct spool_writer_owner owner = { rig, on_need, on_durable, on_sealed, on_trouble, on_room };
+    const struct spool_writer_limits limits = { rig->memory_max, rig->large_min ? rig->large_min : 32 << 10, 1 << 20 };
+    rig->writer = spool_writer_new(rig->os, &owner, &limits);
+}
+
+bool rig_open(struct rig *rig)
+{
+    if (!open_store(rig, NULL, 0))
+        return false;
+    open_writer(rig);
+    rig_run(rig);
+    return true;
+}
+
+void rig_run(struct rig *rig)
+{
+    for (int i = 0; i < 100; i++) {
+        if (mem_world_run(rig->world, 60000000) || mem_disk_is_cut(rig_disk(rig)))
+            break;
+    }
+    /* What is tried again has its time. */
+    for (int i = 0; i < 4 && rig->store && !mem_disk_is_cut(rig_disk(rig)); i++) {
+        uint64_t at = spool_store_deadline(rig->store);
+        if (at == OS_NEVER)
+            break;
+        mem_world_run_until(rig->world, mem_world_now_us(rig->world) + 6000000);
+        spool_store_tick(rig->store);
+        mem_world_run(rig->world, 60000000);
+    }
+}
+
+/* ---- letters ---- */
+
+struct answer {
+    struct rig *rig;
+    size_t which;
+};
+
+static struct mail_id id_of(size_t which)
+{
+    struct mail_id_maker maker = { 0 };
+    return mail_id_make(&maker, 1000 + which, 77 * which + 1);
+}
+
+static char content_byte(size_t which, size_t at)
+{
+    return (char)('a' + (which * 7 + at * 31 + at / 251) % 26);
+}
+
+static void on_stored(void *ctx, bool ok)
+{
+    struct answer *answer = ctx;
+    struct letter *letter = &answer->rig->letters[answer->which];
+    if (letter->promise != NOTHING)
+        broken(answer->rig, "a message was answered twice", answer->which);
+    letter->promise = ok ? KEPT : REFUSED;
+    free(answer);
+}
+
+static void add_tags(struct buffer *tags, const struct letter *letter)
+{
+    spool_tag_add(tags, SPOOL_TAG_ID, (struct view){ (const char *)letter->id.at, MAIL_ID_SIZE });
+    spool_tag_add(tags, SPOOL_TAG_REVERSE_PATH, VIEW("sender@example.org"));
+    size_t place = spool_tag_open(tags, SPOOL_TAG_RECIPIENT);
+    spool_tag_add(tags, SPOOL_RECIPIENT_PATH, VIEW("user@example.org"));
+    spool_tag_add(tags, SPOOL_RECIPIENT_ACTION, VIEW("inbox"));
+    spool_tag_close(tags, place);
+    spool_tag_add(tags, SPOOL_TAG_HELLO, VIEW("client.example.org"));
+}
+
+static void refuse(struct rig *rig, struct letter *letter, struct spool_entry *entry)
+{
+    if (entry)
+        spool_entry_drop(entry);
+    letter->promise = REFUSED;
+    (void)rig;
+}
+
+static void send(struct rig *rig, size_t size)
+{
+    size_t which = rig->letter_count++;
+    struct letter *letter = &rig->letters[which];
+    *letter = (struct letter){ .id = id_of(which), .size = size };
+    struct spool_entry *entry = rig->writer ? spool_entry_new(rig->writer) : NULL;
+    for (size_t at = 0; entry && at < size;) {
+        char piece[1000];
+        size_t len = size - at < sizeof(piece) ? size - at : sizeof(piece);
+        for (size_t i = 0; i < len; i++)
+            piece[i] = content_byte(which, at + i);
+        enum spool_taken taken = spool_entry_add(entry, (struct view){ piece, len });
+        if (taken == SPOOL_HOLD) {
+            rig_run(rig);
+            if (mem_disk_is_cut(rig_disk(rig)) || !mem_world_run(rig->world, 1))
+                return;
+            taken = spool_entry_add(entry, (struct view){ piece, len });
+        }
+        if (taken == SPOOL_TAKEN) {
+            at += len;
+            continue;
+        }
+        refuse(rig, letter, entry);
+        return;
+    }
+    char memory[1024];
+    struct buffer tags = BUFFER_OF(memory);
+    struct mail_scan scan;
+    mail_scan_start(&scan);
+    add_tags(&tags, letter);
+    struct answer *answer = malloc(sizeof(*answer));
+    *answer = (struct answer){ rig, which };
+    letter->finished = entry != NULL;
+    if (!entry ||
+        !spool_entry_finish(entry, buffer_view(&tags), VIEW(FRONT), mail_scan_end(&scan), on_stored, answer)) {
+        free(answer);
+        refuse(rig, letter, entry);
+    }
+}
+
+/* ---- events ---- */
+
+static void on_logged(void *ctx, bool ok)
+{
+    struct answer *answer = ctx;
+    struct rig *rig = answer->rig;
+    struct noted *noted = &rig->events[answer->which];
+    struct letter *letter = &rig->letters[noted->letter];
+    noted->promise = ok ? KEPT : REFUSED;
+    if (ok && noted->final && !rig->closing) {
+        letter->forgotten = true;
+        spool_store_forget(rig->store, &letter->id, &letter->place);
+    }
+    free(answer);
+}
+
+static void note(struct rig *rig, size_t which, bool final)
+{
+    struct letter *letter = &rig->letters[which];
+    if (!letter->seen || letter->forgotten || !rig->store)
+        return;
+    size_t number = rig->event_count++;
+    rig->events[number] = (struct noted){ .letter = which, .final = final };
+    struct answer *answer = malloc(sizeof(*answer));
+    *answer = (struct answer){ rig, number };
+    struct spool_event event = { .id = letter->id,
+                                 .segment = letter->place.segment,
+                                 .recipient = (uint32_t)number,
+                                 .kind = final ? SPOOL_EVENT_FINAL : 1,
+                                 .tags = VIEW("tags of the event") };
+    assert_true(spool_store_log(rig->store, &event, on_logged, answer));
+}
+
+void rig_finish_all(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->letter_count; i++)
+        note(rig, i, true);
+    rig_run(rig);
+}
+
+/* ---- the script ---- */
+
+static void reopen_all(struct rig *rig)
+{
+    end_process(rig);
+    new_process(rig);
+    if (!mem_disk_is_cut(rig_disk(rig)) && !rig_open(rig) && !mem_disk_is_cut(rig_disk(rig)))
+        BROKEN(rig->error, 0);
+}
+
+struct holdings {
+    struct spool_held held[32];
+    size_t count;
+};
+
+static void tell(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto)
+{
+    struct holdings *holdings = ctx;
+    holdings->held[holdings->count++] = (struct spool_held){ kind, segment, upto };
+}
+
+static void reopen_store(struct rig *rig)
+{
+    struct holdings holdings = { .count = 0 };
+    spool_store_close(rig->store);
+    rig->store = NULL;
+    rig_run(rig);
+    spool_writer_tell(rig->writer, tell, &holdings);
+    if (!open_store(rig, holdings.held, holdings.count) && !mem_disk_is_cut(rig_disk(rig)))
+        BROKEN(rig->error, 0);
+    holdings.count = 0;
+    spool_writer_tell(rig->writer, tell, &holdings);
+}
+
+static void replace_writer(struct rig *rig)
+{
+    struct holdings holdings = { .count = 0 };
+    spool_writer_tell(rig->writer, tell, &holdings);
+    spool_writer_free(rig->writer);
+    rig->writer = NULL;
+    for (size_t i = 0; i < holdings.count; i++)
+        spool_store_orphaned(rig->store, holdings.held[i].segment);
+    open_writer(rig);
+}
+
+static void act(struct rig *rig, const char *word)
+{
+    size_t number = strtoul(word + 1, NULL, 10);
+    switch (*word) {
+    case 'm':
+        send(rig, number);
+        break;
+    case 'd':
+    case 'e':
+        note(rig, number, *word == 'd');
+        break;
+    case 'n':
+        reopen_all(rig);
+        break;
+    case 'q':
+        reopen_store(rig);
+        break;
+    case 'o':
+        replace_writer(rig);
+        break;
+    default:
+        fail_msg("no such word: %s", word);
+    }
+}
+
+void rig_play(struct rig *rig, const char *script)
+{
+    for (const char *word = script; *word && !mem_disk_is_cut(rig_disk(rig));) {
+        act(rig, word);
+        word += strcspn(word, " ,");
+        if (*word != ',')
+            rig_run(rig);
+        word += *word != 0;
+    }
+}
+
+/* ---- the judge ---- */
+
+void rig_judge(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->letter_count; i++) {
+        const struct letter *letter = &rig->letters[i];
+        if (letter->seen > 1)
+            BROKEN("a message came up twice", i);
+        if (letter->promise == KEPT && !letter->forgotten && !letter->seen)
+            BROKEN("a message that was answered 250 is lost", i);
+        if (letter->promise == REFUSED && letter->seen)
+            BROKEN("a message that was answered 451 is there", i);
+        if (letter->forgotten && letter->seen && !has_final_event(rig, i))
+            BROKEN("a message came back after its final event was logged", i);
+    }
+    for (size_t i = 0; i < rig->event_count; i++) {
+        const struct noted *noted = &rig->events[i];
+        if (noted->promise == KEPT && !noted->seen && rig->letters[noted->letter].seen)
+            BROKEN("an event is lost", i);
+        if (noted->promise == REFUSED && noted->seen)
+            BROKEN("an event is there that was said not to be", i);
+    }
+}
+
+static char expected_byte(size_t which, size_t at)
+{
+    size_t front = sizeof(FRONT) - 1;
+    return at < front ? FRONT[at] : content_byte(which, at - front);
+}
+
+static void compare_span(struct rig *rig, size_t which, size_t at, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] != expected_byte(which, at + i))
+            BROKEN("the bytes of a message are not what was sent", which);
+}
+
+static void compare(struct rig *rig, size_t which)
+{
+    const struct letter *letter = &rig->letters[which];
+    struct os_file *file = spool_store_file(rig->store, letter->place.segment);
+    char *head = malloc(letter->place.head_size + letter->size + 1), *content = head + letter->place.head_size;
+    struct os_op op = {
+        .kind = OS_READ, .file = &file, .offset = letter->place.offset, .buf = head, .len = letter->place.head_size
+    };
+    struct spool_message message;
+    os_run_ops(rig->os, &op, 1);
+    if (!spool_message_parse((struct view){ head, letter->place.head_size }, &letter->place, &message)) {
+        BROKEN("a message cannot be read at its place", which);
+        return;
+    }
+    struct spool_reader reader;
+    struct spool_span span;
+    size_t at = 0;
+    spool_reader_init(&reader, &message, VIEW_NONE);
+    for (; spool_reader_next(&reader, &span); at += span.len) {
+        if (!span.bytes.at) {
+            op = (struct os_op){
+                .kind = OS_READ, .file = &file, .offset = span.offset, .buf = content, .len = span.len
+            };
+            os_run_ops(rig->os, &op, 1);
+        }
+        compare_span(rig, which, at, span.bytes.at ? span.bytes.at : content, span.len);
+    }
+    if (at != letter->size + sizeof(FRONT) - 1 || at != spool_message_size(&message))
+        BROKEN("a message has another length than was sent", which);
+    free(head);
+}
+
+void rig_compare(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->letter_count; i++)
+        if (rig->letters[i].seen && !rig->letters[i].forgotten)
+            compare(rig, i);
+}
+
+size_t rig_count(struct rig *rig, const char *folder)
+{
+    struct os_dir *dir = NULL;
+    char names[4096];
+    struct os_op open = { .kind = OS_OPEN_DIR, .dir = rig->dir, .name = folder, .opened_dir = &dir };
+    struct os_op list = { .kind = OS_LIST, .buf = names, .len = sizeof(names) };
+    os_run_ops(rig->os, &open, 1);
+    list.dir = dir;
+    os_run_ops(rig->os, &list, 1);
+    size_t count = 0;
+    for (struct view rest = { names, (size_t)list.value }; rest.len; count++)
+        view_take_until(&rest, 0);
+    os_dir_close(dir);
+    return count;
+}

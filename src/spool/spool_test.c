@@ -1,0 +1,66 @@
+/* What a writer, a store and a reader do when all goes well, and what they refuse. */
+#include "spool/rig_test.h"
+
+#include <stdio.h>
+
+static const char *const scripts[] = {
+    "m100",
+    "m0",
+    "m100 m5000 m20000",
+    "m100,m200,m300,m4096",
+    "m30000 m30000 m30000 m30000",
+    "m100 d0",
+    "m100 e0 d0 m100 d1",
+    "m100000",
+    "m300000 m700000 d0 m10",
+    "m30000 m30000 m30000 d0 d1 d2 m30000 m30000 m30000",
+    "m100 n m100 n d0 n",
+    "m100 q m100 d0 q d1 m5",
+    "m100 o m100 o m30000 d0 d1",
+    "m30000 d0 m30000 d1 m30000 d2 m30000 d3 m30000 d4 m30000 d5 m30000 d6 m30000 d7",
+};
+
+static void play(const char *script, bool loud)
+{
+    struct rig rig = { .story = script, .loud = loud };
+    rig_start(&rig, NULL);
+    assert_true(rig_open(&rig));
+    rig_play(&rig, script);
+    for (size_t i = 0; i < rig.letter_count; i++)
+        if (rig.letters[i].promise != KEPT)
+            fail_msg("message %zu was not stored: %s", i, script);
+    for (size_t i = 0; i < rig.letter_count; i++)
+        if (!rig.letters[i].seen && !rig.letters[i].forgotten)
+            fail_msg("message %zu was not seen: %s", i, script);
+    for (size_t i = 0; i < rig.event_count; i++)
+        assert_int_equal(rig.events[i].promise, KEPT);
+    rig_compare(&rig);
+    rig_play(&rig, "n");
+    rig_judge(&rig);
+    rig_compare(&rig);
+    rig_finish_all(&rig);
+    /* Everything is forgotten; what is left are segments that are held: 2 of each kind, and what the log spoke of. */
+    rig_play(&rig, "n n");
+    for (size_t i = 0; i < rig.letter_count; i++)
+        if (rig.letters[i].seen)
+            fail_msg("message %zu is still there: %s", i, script);
+    assert_int_equal(rig_count(&rig, "segments"), 6);
+    assert_int_equal(rig_count(&rig, "quarantine"), 0);
+    assert_int_equal(rig.alarms, 0);
+    rig_stop(&rig);
+}
+
+static void test_scripts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+        play(scripts[i], true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scripts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
