@@ -7,7 +7,9 @@ goes on only after its line is written. So what caused something stands above it
 that is needed here."""
 
 import bisect
+import codecs
 import collections
+import functools
 import os
 import re
 import sys
@@ -19,10 +21,8 @@ SENDS = {"sendmsg", "sendto", "write", "writev"}
 NEVER = float("inf")
 
 WHOLE = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+|\?)(?:<[^>]*>(?:\(deleted\))?)?(?: .*)?")
-TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+TEXT = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"')
 PLACE = re.compile(r'(?:\d+|AT_FDCWD)<([^>]*)>, "((?:[^"\\]|\\.)*)"')
-ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)")
-LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"f": b"\f"}
 SEGMENT = re.compile(r"(.*)/segments/[0-9a-f]{16}$")
 PROMISE = re.compile(rb"250 2\.0\.0 queued as ([0-9a-z]{24})")
 DELIVERED = re.compile(rb"delivered to (?:maildir (?P<folder>.*) as (?P<name>\S+)|mbox (?P<mbox>\S+))", re.S)
@@ -37,38 +37,32 @@ class Call:
     def __init__(self, name, begin):
         self.name, self.begin, self.end, self.result, self.args = name, begin, NEVER, None, ""
 
-    @property
+    @functools.cached_property
     def path(self):
         """Of the descriptor that comes first."""
         found = re.match(r"\d+<([^>]*)>", self.args)
         return found.group(1) if found else ""
 
-    @property
+    @functools.cached_property
     def places(self):
         """The paths that a call by names speaks of."""
         return [os.path.join(folder, name) for folder, name in PLACE.findall(self.args)]
 
-    @property
+    @functools.cached_property
     def data(self):
-        return b"".join(unescape(text) for text in TEXT.findall(self.args))
+        return b"".join(codecs.escape_decode(text)[0] for text in TEXT.findall(self.args))
 
     @property
     def good(self):
         return self.result is not None and self.result >= 0
 
+    @functools.cached_property
     def wrote_all(self):
         lengths = re.findall(r"iov_len=(\d+)", self.args) or re.findall(r'"(?:\.\.\.)?, (\d+)', self.args)
         return self.good and self.result == sum(map(int, lengths))
 
     def __repr__(self):
         return f"{self.name} in line {self.begin}"
-
-
-def unescape(text):
-    def one(match):
-        code = match.group(1)
-        return bytes([int(code, 8)]) if code[:1].isdigit() else LETTERS.get(code, code)
-    return ESCAPE.sub(one, text.encode("latin-1"))
 
 
 def id_text(raw):
@@ -165,7 +159,7 @@ def check_bytes(trace, send, text, promise, path=None):
     if not found:
         yield send.begin, f"{promise}: nothing was written that contains {text}"
     for write in found:
-        if not write.wrote_all():
+        if not write.wrote_all:
             yield send.begin, f"{promise}: {write} did not write all"
         elif not trace.synced(write.path, write.end, send.begin):
             yield send.begin, f"{promise}: {os.path.basename(write.path)} was not synced between {write} and the promise"
