@@ -1,11 +1,14 @@
 """A Gonets server for one test: started on a free loopback port in a scratch folder, stopped by its own pid."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -27,6 +30,22 @@ def free_port():
         return s.getsockname()[1]
 
 
+@contextlib.contextmanager
+def shared_folder():
+    """A scratch folder into which every account may look, as an accounts' home: pytest's own are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="gonets-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
+def folder_of_nobody(path):
+    """Where mail for the account nobody can be put; ours when we are not root."""
+    path.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(path, "nobody")
+    return path
+
+
 def wait_for(condition, seconds=10, what="condition"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -44,6 +63,7 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept = b""
+        self.greeted = False
 
     def __enter__(self):
         return self
@@ -62,6 +82,22 @@ class Client:
             self.kept += more
         line, self.kept = self.kept.split(b"\n", 1)
         return line + b"\n"
+
+    def begin(self, recipient="you@example.org", sender="me@example.org"):
+        """Everything up to the 354."""
+        if not self.greeted:
+            assert self.reply()[0] == 220 and self.say("EHLO client.example")[0] == 250
+            self.greeted = True
+        for command in (f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"):
+            reply = self.say(command)
+            if reply[0] not in (250, 354):
+                return reply
+        return reply
+
+    def mail(self, content, recipient="you@example.org"):
+        """The reply to a whole message (its lines end in CRLF), or the one that came in place of a 250 or 354."""
+        reply = self.begin(recipient)
+        return self.say(content + b".\r\n") if reply[0] == 354 else reply
 
     def reply(self):
         """One whole reply: (code, its lines as text)."""
@@ -167,7 +203,9 @@ class Server:
 
     def stop(self):
         """Asks it to stop, as an administrator would; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        for pid, role in self.processes().items():
+            if role == "super":  # what wraps it may not hand signals on
+                os.kill(pid, signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS_MAX)
         finally:

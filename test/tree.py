@@ -22,7 +22,7 @@ LEVELS = {
     "spool": 3, "queue": 3, "deliver": 3, "policy": 3,
     "gonetsd": 4, "gonets": 4, "sim": 4,
 }
-PURE = {"base", "smtp", "mail", "auth", "conf"} # these do not even ask others to do I/O
+PURE = {"base", "smtp", "mail", "auth"}  # these do not even ask others to do I/O
 PLATFORMS = {"os/linux", "os/mem"}       # chosen at link time: named only where a program or a world is put together
 SYSTEM_HEADERS = {"assert.h", "inttypes.h", "limits.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdlib.h",
                   "string.h"}

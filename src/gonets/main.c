@@ -6,6 +6,7 @@
 static const struct gonets_command commands[] = {
     { "try", "a mail server for trying out, no configuration needed", gonets_try },
     { "serve", "the mail server", gonets_serve },
+    { "check", "reads a configuration and tells what is wrong with it", gonets_check },
     { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool", gonets_spool },
 };
