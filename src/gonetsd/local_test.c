@@ -349,7 +349,7 @@ static struct os_stat stat_of(struct stage *stage, const char *name)
     return stat;
 }
 
-/* E1, E2: each mailbox is written by its user. H155 */
+/* E1, E2: each mailbox is written by its user. */
 static void test_delivery(void **state)
 {
     struct stage stage;
@@ -384,7 +384,7 @@ static void test_delivery(void **state)
     close_stage(&stage);
 }
 
-/* H156, H159, H82 */
+/* H156 */
 static void test_what_is_refused(void **state)
 {
     static const struct {
@@ -503,7 +503,7 @@ static void test_worker_that_does_not_start(void **state)
     close_stage(&stage);
 }
 
-/* H161: a worker's word counts for its own jobs alone */
+/* A worker's word counts for its own jobs alone. */
 static void test_liar(void **state)
 {
     struct stage stage;
@@ -518,7 +518,7 @@ static void test_liar(void **state)
     close_stage(&stage);
 }
 
-/* H143: the worker is killed at any moment; each message is there once */
+/* The worker is killed at any moment; each message is there once. */
 static void test_killed_worker(void **state)
 {
     (void)state;
@@ -541,7 +541,7 @@ static void test_killed_worker(void **state)
     }
 }
 
-/* H142: without the supervisor there is nobody left */
+/* Without the supervisor there is nobody left. */
 static void test_supervisor_gone(void **state)
 {
     struct stage stage;
