@@ -169,8 +169,11 @@ static void all_read(struct spool_store *store, struct segment *segment)
         retire_if_done(store, segment);
 }
 
+/* Content has none. */
 static struct view raw_head(const struct walk *walk)
 {
+    if (!walk->head.len)
+        return VIEW_NONE;
     return (struct view){ walk->head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk->head.len };
 }
 
