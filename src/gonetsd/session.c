@@ -5,6 +5,9 @@
 
 #include "gonetsd/transaction.h"
 
+#define LINGER_US UINT64_C(1000000) /* from our last word to the end of the link */
+#define LEFTOVER_MAX (256 * 1024)    /* bytes of input that are read and thrown away meanwhile */
+
 static void on_stream(void *ctx, unsigned events);
 
 /* ---- life ---- */
@@ -31,7 +34,7 @@ static void destroy(struct session *s)
 /* When the client has run out of time. While its content waits for our disk, the waiting is ours. */
 static uint64_t due_us(const struct session *s)
 {
-    uint64_t due = s->held ? UINT64_MAX : s->server.deadline_us;
+    uint64_t due = s->held || s->closing ? UINT64_MAX : s->server.deadline_us;
     return due < s->owed_deadline_us ? due : s->owed_deadline_us;
 }
 
@@ -233,15 +236,36 @@ static bool keep(struct session *s, struct view rest)
     return true;
 }
 
+/* Input that lies unread when a link is closed makes the kernel reset it, and the client may never see our last word:
+ * so what still comes is read and thrown away for a while (RFC 1122 section 4.2.2.13). */
+static void linger(struct session *s)
+{
+    os_stream_shutdown(s->stream);
+    s->owed_deadline_us = os_now_us(s->smtpd->os) + LINGER_US;
+    os_stream_watch(s->stream, OS_READABLE, on_stream, s);
+    arm(s);
+}
+
+/* All is said. After QUIT nothing more comes; who was refused at the greeting gets none of our room. */
+static void finish(struct session *s, struct view rest)
+{
+    if (s->server.refused || (s->server.quit && !rest.len))
+        destroy(s);
+    else
+        linger(s);
+}
+
 /* One turn of the session over input that lies in the worker's buffer; the session may be gone afterwards. */
 static void turn(struct session *s, struct view input, struct buffer *out)
 {
-    if (!run(s, &input, out) || !keep(s, input) || (s->closing && !s->owed)) {
+    if (!run(s, &input, out) || !keep(s, input)) {
         destroy(s);
-        return;
+    } else if (s->closing && !s->owed) {
+        finish(s, input);
+    } else {
+        watch(s);
+        arm(s);
     }
-    watch(s);
-    arm(s);
 }
 
 /* What was kept moves to the front of the worker's buffer. */
@@ -273,6 +297,15 @@ static void on_readable(struct session *s)
     turn(s, (struct view){ s->smtpd->input, len + got }, &out);
 }
 
+static void on_leftover(struct session *s)
+{
+    size_t got = 0;
+    enum os_status status = os_stream_read(s->stream, s->smtpd->input, SMTPD_INPUT_MAX, &got);
+    s->leftover += got;
+    if ((status != OS_OK && status != OS_AGAIN) || s->leftover > LEFTOVER_MAX)
+        destroy(s);
+}
+
 static void resume(struct session *s)
 {
     struct buffer out = output_of(s);
@@ -292,6 +325,8 @@ static void on_stream(void *ctx, unsigned events)
     struct session *s = ctx;
     if (s->owed && events & OS_WRITABLE)
         on_writable(s);
+    else if (events & OS_READABLE && s->closing)
+        on_leftover(s);
     else if (events & OS_READABLE)
         on_readable(s);
 }
@@ -353,8 +388,8 @@ void session_room_all(struct smtpd *smtpd)
 static void time_out(struct session *s)
 {
     struct buffer out = output_of(s);
-    if (s->owed) {
-        destroy(s); /* it does not read: no use in telling it */
+    if (s->owed || s->closing) {
+        destroy(s); /* it does not read, no use in telling it; or it was told */
         return;
     }
     smtp_server_timeout(&s->server, &out);
