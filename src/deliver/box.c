@@ -149,9 +149,7 @@ static void open_folders(struct deliver_box *box)
     struct view rest = view_of(box->rest);
     if (box->mbox) {
         size_t slash = view_find_last(rest, '/');
-        bool below = slash < rest.len;
-        deliver_mbox_init(&box->session, box, below ? box->rest + slash + 1 : box->rest);
-        rest.len = below ? slash : 0;
+        rest.len = slash < rest.len ? slash : 0;
     }
     if (rest.len)
         deliver_folder_open(&box->folder, box->deliver->reader, box->base_dir, rest, on_folder, box);
@@ -195,6 +193,10 @@ static struct deliver_box *box_new(struct deliver *deliver, const struct deliver
     box->base = box->text + 1;
     box->rest = box->base + strlen(box->base) + 1;
     list_init(&box->waiting);
+    if (box->mbox) {
+        size_t slash = view_find_last(view_of(box->rest), '/');
+        deliver_mbox_init(&box->session, box, box->rest[slash] ? box->rest + slash + 1 : box->rest);
+    }
     box->key.key = (struct view){ box->text, key.len };
     if (map_add(&deliver->boxes, &box->key)) {
         list_append(&deliver->all_boxes, &box->all);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILE_MODE 0600
+#define FILE_MODE   0600
 #define OPS_PER_JOB 4 /* open, write, sync, close */
-#define OPS_MAX ((size_t)3 * DELIVER_TURN_JOBS_MAX * OPS_PER_JOB + DELIVER_VOLUMES_MAX)
+#define OPS_MAX     ((size_t)3 * DELIVER_TURN_JOBS_MAX * OPS_PER_JOB + DELIVER_VOLUMES_MAX)
 
 static struct deliver_job *job_of(struct list *link)
 {
@@ -57,8 +57,8 @@ static void base36(uint32_t number, char text[8])
     text[count] = '\0';
 }
 
-/* <seconds>.<id><recipient>.<host>: the time is that of the id, so that every attempt makes the same name; ids are unique
- * whatever the clock does (H152). In new/ the size follows, which saves readers a look at the file. */
+/* <seconds>.<id><recipient>.<host>: the time is that of the id, so that every attempt makes the same name; ids are
+ * unique whatever the clock does (H152). In new/ the size follows, which saves readers a look at the file. */
 static void make_names(struct deliver_maildir *m, struct deliver_job *job)
 {
     char id[MAIL_ID_TEXT_SIZE + 1], recipient[8];
@@ -107,8 +107,9 @@ static void add_write_ops(struct deliver_maildir *m, struct deliver_job *job)
         struct os_op open = open_tmp(job);
         job->slice = (struct os_slice){ job->letter.text, job->letter.text_len };
         last = add_op(m, &open);
-        last = add_op(m, &(struct os_op){
-                             .kind = OS_WRITE, .file = &job->file, .slices = &job->slice, .slice_count = 1, .after = last });
+        last = add_op(
+            m, &(struct os_op){
+                   .kind = OS_WRITE, .file = &job->file, .slices = &job->slice, .slice_count = 1, .after = last });
     }
     if (is_singly(job))
         add_op(m, &(struct os_op){ .kind = OS_SYNC, .file = &job->file, .after = last });

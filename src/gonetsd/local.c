@@ -153,7 +153,7 @@ static void adopt(struct local *local, struct local_job *job, const struct ipc_j
 static bool take_job(struct local *local, struct unpack *body)
 {
     struct ipc_job m;
-    char user[sizeof ((struct os_user *)0)->name];
+    char user[sizeof((struct os_user *)0)->name];
     if (!ipc_job_unpack(body, &m))
         return false;
     struct local_job *job = find_job(local, &m.id, m.recipient);
@@ -250,8 +250,7 @@ static void link_qmgr(struct local *local, struct os_link *link)
 {
     uint64_t jobs_max = local->role.conf.limits.local_jobs_max;
     ipc_close(&local->qmgr);
-    ipc_open(&local->qmgr, local->os, link,
-             &(struct ipc_owner){ local, on_qmgr_frame, on_qmgr_room, on_qmgr_gone });
+    ipc_open(&local->qmgr, local->os, link, &(struct ipc_owner){ local, on_qmgr_frame, on_qmgr_room, on_qmgr_gone });
     role_say_hello(&local->qmgr, IPC_LOCAL, local->role.instance);
     list_each_safe(content, &local->contents)
     {

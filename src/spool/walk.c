@@ -153,3 +153,8 @@ enum walk_step walk_next(struct walk *walk, struct view window_bytes, uint64_t w
         walk->pos += 8;
     }
 }
+
+struct view walk_raw_head(const struct walk *walk)
+{
+    return (struct view){ walk->head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk->head.len };
+}
