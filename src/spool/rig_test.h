@@ -63,6 +63,8 @@ struct rig {
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
     bool closing, loud;
+    bool tolerant;   /* content may be damaged, if only its checksum says so */
+    bool may_refuse; /* under a fault the store need not open */
     char error[512];
     const char *story; /* said when a promise is broken */
 };

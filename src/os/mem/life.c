@@ -114,6 +114,17 @@ struct os *mem_process_start(struct mem_host *host, const char *role)
     return os;
 }
 
+struct os *mem_host_process(struct mem_host *host, const char *role, size_t nth)
+{
+    list_each(link, &host->processes)
+    {
+        struct os *os = list_entry(link, struct os, in_host);
+        if (os->role && !os->cut && strcmp(os->role->name, role) == 0 && nth-- == 0)
+            return os;
+    }
+    return NULL;
+}
+
 /* ---- children ---- */
 
 static void run_ended(struct mem_event *event)
