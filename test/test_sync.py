@@ -129,6 +129,7 @@ class Trial:
         self.role, self.calls, self.n = role, calls, n
 
     def run(self):
+        begin = time.monotonic()
         with shared_folder() as folder:
             folder_of_nobody(folder / "mail")
             slow = SlowSync(folder)
@@ -139,6 +140,7 @@ class Trial:
                 self.live_again(server, slow)
             finally:
                 server.kill()
+        self.seconds = time.monotonic() - begin
         return self
 
     def live(self, server, slow):
@@ -193,7 +195,7 @@ class Trial:
         place = self.path.split("/spool/")[-1].split("/mail/")[-1] if self.failed else "none: not so many"
         return (f"{self.role} {self.n}: {place}; {dict(codes)}; delivered {sum(self.before.values())} before and "
                 f"{sum(self.after.values())} after the restart; {copied} twice{f' ({self.window()})' if copied else ''}"
-                f"{'; refused to start' if self.refused_start else ''}{'' if self.settled else '; some were late'}")
+                f"{'; refused to start' if self.refused_start else ''}{'' if self.settled else '; some were late'}; {self.seconds:.1f} s")
 
 
 TRIALS = [("smtpd", DATASYNC, range(1, 60) if DEEP else [1, 2, 3, 5, 8, 13]),
