@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import pathlib
+import pwd
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +18,7 @@ BUILD = pathlib.Path(os.environ.get("GONETS_BUILD", ROOT / "build")).resolve()
 GONETS = BUILD / "gonets"
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 15
+SANITIZER = re.compile(r"(.*ERROR: \w+Sanitizer(?:.*\n){,20}|.*runtime error: .*)")
 
 
 def suites():
@@ -56,11 +59,20 @@ def wait_for(condition, seconds=10, what="condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
+@contextlib.contextmanager
+def serving(config=None, **more):
+    """A server in a folder of its own, which does not run as root even when we do, stopped in good order at the end."""
+    with shared_folder() as folder:
+        with Server(folder_of_nobody(folder / "s"), config, user="nobody", **more) as server:
+            yield server
+            assert server.stop() == 0, server.log()
+
+
 class Client:
     """SMTP by hand: bytes out, replies in."""
 
-    def __init__(self, port, timeout=20):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port, timeout=20, source="127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept = b""
         self.greeted = False
@@ -123,7 +135,8 @@ class Client:
 class Server:
     """`gonets try` (config None) or `gonets serve` with a configuration: %(spool)s, %(port)s and %(dir)s are filled in."""
 
-    def __init__(self, folder, config=None, env=None, wrapper=()):
+    def __init__(self, folder, config=None, env=None, wrapper=(), user=None):
+        self.user = user if os.geteuid() == 0 else None
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.config = config
@@ -140,15 +153,34 @@ class Server:
 
     def __exit__(self, *_):
         self.kill()
+        assert not SANITIZER.search(self.log()), "\n".join(SANITIZER.findall(self.log()))
+
+    def program(self):
+        """Where another account can start it too."""
+        if not self.user:
+            return GONETS
+        place = self.folder / "bin"
+        if not place.exists():
+            place.mkdir()
+            for name in ("gonets", "gonetsd"):
+                shutil.copy(BUILD / name, place)
+        return place / "gonets"
+
+    def account(self):
+        """As whom it is started, for subprocess."""
+        if not self.user:
+            return {}
+        entry = pwd.getpwnam(self.user)
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
     def command(self):
         if self.config is None:
-            return [GONETS, "try", "--dir", self.folder / "mail", "--port", str(self.port)]
+            return [self.program(), "try", "--dir", self.folder / "mail", "--port", str(self.port)]
         path = self.folder / "gonets.conf"
         path.write_text(self.config % {"spool": self.spool, "port": self.port, "dir": self.folder})
         if not self.spool.exists():
-            subprocess.run([GONETS, "spool", "create", self.spool], check=True)
-        return [GONETS, "serve", "-c", path]
+            subprocess.run([self.program(), "spool", "create", self.spool], check=True, **self.account())
+        return [self.program(), "serve", "-c", path]
 
     def launch(self):
         """Starts it and does not wait."""
@@ -156,7 +188,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self.mark = log.tell()
             self.process = subprocess.Popen(self.wrapper + self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            env=self.env, start_new_session=True)
+                                            env=self.env, start_new_session=True, **self.account())
 
     def start(self):
         self.launch()
@@ -229,13 +261,27 @@ class Server:
         self.process.wait()
         wait_for(lambda: not list(self.running()), 10, "the end of all processes")
 
-    def client(self, timeout=20):
-        return Client(self.port, timeout)
+    def client(self, timeout=20, source="127.0.0.1"):
+        return Client(self.port, timeout, source)
 
     def mails(self):
         """Files in new/ in the order of their names."""
         new = self.maildir / "new"
         return sorted(new.iterdir()) if new.is_dir() else []
+
+    def settle(self, recipient, seconds=20):
+        """Until everything taken so far is delivered; a message to this recipient, which no test counts, shows it. Only of
+        servers with one worker that log JSON."""
+        with self.client() as c:
+            code, lines = c.mail(b"the last\r\n", recipient)
+            assert code == 250, lines
+            last = lines[0].split()[-1]
+
+        def is_settled():
+            taken = self.events("accepted")
+            count = sum(event["recipients"] for event in taken)
+            return any(event["id"] == last for event in taken) and count == len(self.events("delivered"))
+        wait_for(is_settled, seconds, "delivery of everything")
 
     def wait_mails(self, count, seconds=20):
         wait_for(lambda: len(self.mails()) >= count, seconds, f"{count} mails in {self.maildir}")

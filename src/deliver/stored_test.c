@@ -35,7 +35,7 @@ static void add_spread(struct os *os, struct os_file *segment, uint64_t *end, st
         struct view part = view_take(&content, third);
         write_at(os, segment, *end, VIEW("foreign"));
         write_at(os, segment, *end + 7, part);
-        piece_add_range(head, PIECE_SEGMENT, *end + 7, part.len);
+        piece_add_range(head, PIECE_SEGMENT, *end + 7, part.len, crc32c(0, part));
         *end += 7 + part.len;
     }
 }
@@ -58,7 +58,7 @@ struct stored stored_put(struct os *os, struct os_file *segment, uint64_t *end, 
     if (form == STORED_SPREAD)
         add_spread(os, segment, end, content, &head);
     else if (content.len)
-        piece_add_range(&head, PIECE_BODY, 0, content.len);
+        piece_add_range(&head, PIECE_BODY, 0, content.len, crc32c(0, content));
     spool_tag_close(&head, place);
     assert(!head.full);
     struct view body = form == STORED_SPREAD ? VIEW_NONE : content;
