@@ -194,8 +194,8 @@ static struct deliver_box *box_new(struct deliver *deliver, const struct deliver
     box->rest = box->base + strlen(box->base) + 1;
     list_init(&box->waiting);
     if (box->mbox) {
-        const char *slash = strrchr(box->rest, '/');
-        deliver_mbox_init(&box->session, box, slash ? slash + 1 : box->rest);
+        size_t slash = view_find_last(view_of(box->rest), '/');
+        deliver_mbox_init(&box->session, box, box->rest[slash] ? box->rest + slash + 1 : box->rest);
     }
     box->key.key = (struct view){ box->text, key.len };
     if (map_add(&deliver->boxes, &box->key)) {

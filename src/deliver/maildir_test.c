@@ -286,7 +286,7 @@ static void test_words(void **state)
     }
 }
 
-/* A home that is not there is not made; a link where a folder belongs is not followed. H155 */
+/* A home that is not there is not made; a link where a folder belongs is not followed. */
 static void test_places(void **state)
 {
     struct scene scene;
@@ -307,6 +307,85 @@ static void test_places(void **state)
     assert_int_equal(scene_list(&scene, "/var", NULL, NULL), 1);
     assert_int_equal(scene_list(&scene, "/home/nobody", NULL, NULL), 0);
     scene_close(&scene);
+}
+
+/* H157: each number of bytes of each file is written, then there is no more */
+static void test_quota_at_each_byte(void **state)
+{
+    static const enum os_status statuses[] = { OS_NO_SPACE, OS_QUOTA, OS_TOO_LARGE };
+    struct scene prepared, scene;
+    (void)state;
+    prepare(&prepared);
+    for (uint64_t n = 0; n < 3 * 130; n++) {
+        scene_open_on(&scene, n, mem_disk_clone(mem_host_disk(prepared.host)), &prepared);
+        mem_disk_fail_at(mem_host_disk(scene.host),
+                         &(struct mem_fault){ MEM_OP(OS_WRITE), n % 4, UINT64_MAX, statuses[n % 3], n / 3 });
+        deliver_all(&scene);
+        mem_disk_heal(mem_host_disk(scene.host));
+        struct found found = find_all(&scene);
+        unsigned delivered = 0;
+        for (unsigned i = 0; i < MESSAGES; i++)
+            delivered += scene.jobs[i].result.outcome == IPC_DELIVERED;
+        assert_true(delivered < MESSAGES && delivered == scene_list(&scene, "/home/joe/Maildir/new", NULL, NULL));
+        assert_int_equal(found.partial + found.other, 0);
+        assert_int_equal(scene_list(&scene, "/home/joe/Maildir/tmp", NULL, NULL), 0);
+        scene_close(&scene);
+    }
+    scene_close(&prepared);
+}
+
+/* ---- links that change under us ---- */
+
+struct flip {
+    struct os *os;
+    struct mem_disk *disk;
+    uint64_t at, seen;
+    bool busy;
+};
+
+/* Before operation number `at` the attacker puts a link where new/ was. */
+static enum os_status before_op(void *ctx, const struct mem_disk_op *op)
+{
+    struct flip *flip = ctx;
+    enum os_status status;
+    (void)op;
+    if (flip->busy || flip->seen++ != flip->at)
+        return OS_OK;
+    flip->busy = true;
+    struct os_dir *root = os_dir_path(flip->os, "/", &status);
+    struct os_op aside = { .kind = OS_RENAME, .dir = root, .name = "home/joe/Maildir/new", .to_dir = root };
+    aside.to_name = "home/joe/Maildir/aside";
+    os_run_ops(flip->os, &aside, 1);
+    struct os_op tmp = { .kind = OS_RENAME, .dir = root, .name = "home/joe/Maildir/tmp", .to_dir = root };
+    tmp.to_name = "home/joe/Maildir/aside2";
+    os_run_ops(flip->os, &tmp, 1);
+    os_dir_close(root);
+    mem_disk_symlink(flip->disk, "/home/joe/Maildir/new", "/var/mail");
+    mem_disk_symlink(flip->disk, "/home/joe/Maildir/tmp", "/var/mail");
+    flip->busy = false;
+    return OS_OK;
+}
+
+/* H155: at every step, not only now and then */
+static void test_flipped_links(void **state)
+{
+    struct scene prepared, scene;
+    bool reached = true;
+    (void)state;
+    prepare(&prepared);
+    for (uint64_t at = 0; reached; at++) {
+        scene_open_on(&scene, at, mem_disk_clone(mem_host_disk(prepared.host)), &prepared);
+        struct flip flip = { .os = mem_process_new(scene.host), .disk = mem_host_disk(scene.host), .at = at };
+        mem_disk_on_op(mem_host_disk(scene.host), before_op, &flip);
+        deliver_all(&scene);
+        mem_disk_on_op(mem_host_disk(scene.host), NULL, NULL);
+        reached = flip.seen > at;
+        assert_int_equal(scene_list(&scene, "/var/mail", NULL, NULL), 0);
+        for (unsigned n = 0; n < MESSAGES; n++)
+            assert_int_equal(scene.jobs[n].reports, 1);
+        scene_close(&scene);
+    }
+    scene_close(&prepared);
 }
 
 /* ---- many ---- */
@@ -378,9 +457,16 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delivery),     cmocka_unit_test(test_again),    cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_crash_singly), cmocka_unit_test(test_failures), cmocka_unit_test(test_words),
-        cmocka_unit_test(test_places),       cmocka_unit_test(test_many),
+        cmocka_unit_test(test_delivery),
+        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_crash_singly),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_quota_at_each_byte),
+        cmocka_unit_test(test_flipped_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,7 +237,7 @@ static void test_dotlock(void **state)
     }
 }
 
-/* The fcntl lock of another program. H153 */
+/* H153: the fcntl lock of another program */
 static void test_range_lock(void **state)
 {
     struct scene scene;
@@ -332,6 +332,61 @@ static void test_what_is_refused(void **state)
         struct view secret = scene_read(&scene, "/var/secret");
         assert_row(view_equal(secret, VIEW("secret")), rows[i].row);
         scene_close(&scene);
+    }
+}
+
+/* ---- links that change under us ---- */
+
+struct flip {
+    struct os *os;
+    struct mem_disk *disk;
+    uint64_t at, seen;
+    bool busy, hard;
+};
+
+/* Before operation number `at` the attacker puts a link where the mbox was. */
+static enum os_status before_op(void *ctx, const struct mem_disk_op *op)
+{
+    struct flip *flip = ctx;
+    enum os_status status;
+    (void)op;
+    if (flip->busy || flip->seen++ != flip->at)
+        return OS_OK;
+    flip->busy = true;
+    struct os_dir *root = os_dir_path(flip->os, "/", &status);
+    struct os_op ops[] = {
+        { .kind = OS_RENAME, .dir = root, .name = "var/mail/joe", .to_dir = root, .to_name = "var/mail/aside" },
+        { .kind = OS_LINK, .dir = root, .name = "var/secret", .to_dir = root, .to_name = "var/mail/joe" },
+    };
+    os_run_ops(flip->os, ops, flip->hard ? 2 : 1);
+    os_dir_close(root);
+    if (!flip->hard)
+        mem_disk_symlink(flip->disk, "/var/mail/joe", "/var/secret");
+    flip->busy = false;
+    return OS_OK;
+}
+
+/* H155: at every step, not only now and then */
+static void test_flipped_links(void **state)
+{
+    (void)state;
+    for (int hard = 0; hard < 2; hard++) {
+        struct scene prepared, scene;
+        bool reached = true;
+        prepare(&prepared);
+        make_file(&prepared, "var/secret", "secret");
+        for (uint64_t at = 0; reached; at++) {
+            scene_open_on(&scene, at, mem_disk_clone(mem_host_disk(prepared.host)), &prepared);
+            struct flip flip = { mem_process_new(scene.host), mem_host_disk(scene.host), at, 0, false, hard };
+            mem_disk_on_op(flip.disk, before_op, &flip);
+            deliver_all(&scene);
+            mem_disk_on_op(flip.disk, NULL, NULL);
+            reached = flip.seen > at;
+            if (!view_equal(scene_read(&scene, "/var/secret"), VIEW("secret")))
+                fail_msg("written through a link that came before operation %u", (unsigned)at);
+            scene_close(&scene);
+        }
+        scene_close(&prepared);
     }
 }
 
@@ -435,6 +490,26 @@ static void test_failures(void **state)
     scene_close(&prepared);
 }
 
+/* H157: each number of bytes of a write is put, then there is no more */
+static void test_quota_at_each_byte(void **state)
+{
+    static const enum os_status statuses[] = { OS_QUOTA, OS_TOO_LARGE };
+    struct scene prepared, scene;
+    (void)state;
+    prepare(&prepared);
+    make_file(&prepared, "var/mail/joe", "From x\nold\n\n");
+    for (uint64_t n = 0; n < 3 * 130; n++) {
+        scene_open_on(&scene, n, mem_disk_clone(mem_host_disk(prepared.host)), &prepared);
+        struct mem_disk *disk = mem_host_disk(scene.host);
+        mem_disk_fail_at(disk, &(struct mem_fault){ MEM_OP(OS_WRITE), 1 + n % 3, 1, statuses[n % 2], n / 3 });
+        deliver_all(&scene);
+        mem_disk_heal(disk);
+        check_failure(&scene, os_status_text(statuses[n % 2]), n / 3);
+        scene_close(&scene);
+    }
+    scene_close(&prepared);
+}
+
 /* H153, H157: the disk is full after each number of bytes */
 static void test_full_at_each_byte(void **state)
 {
@@ -506,6 +581,47 @@ static void start_deliverer(struct deliverer *d, struct scene *scene)
     mem_world_at(scene->world, mem_world_now_us(scene->world) + 1, add_next, d);
 }
 
+/* Another program reads the mbox now and then, under the same locks. */
+struct reader {
+    struct scene *scene;
+    struct os *os;
+    unsigned reads, whole;
+};
+
+static void read_once(void *ctx)
+{
+    struct reader *reader = ctx;
+    enum os_status status;
+    struct os_file *file = NULL, *lock = NULL;
+    struct os_dir *dir = os_dir_path(reader->os, "/var/mail", &status);
+    struct os_op take[] = {
+        { .kind = OS_OPEN, .dir = dir, .name = "joe", .file = &file, .flags = OS_FOR_READ | OS_FOR_WRITE },
+        { .kind = OS_LOCK_RANGE, .file = &file },
+        { .kind = OS_OPEN,
+          .dir = dir,
+          .name = "joe.lock",
+          .file = &lock,
+          .flags = OS_FOR_WRITE | OS_CREATE | OS_EXCLUSIVE },
+    };
+    take[2].after = &take[1];
+    os_run_ops(reader->os, take, 3);
+    if (take[2].status == OS_OK) {
+        struct parsed parsed = parse_file(reader->scene);
+        struct os_op give = { .kind = OS_UNLINK, .dir = dir, .name = "joe.lock" };
+        assert_int_equal(parsed.other, 0);
+        assert_true(parsed.count >= reader->whole);
+        reader->whole = parsed.count;
+        reader->reads++;
+        os_run_ops(reader->os, &give, 1);
+        os_file_close(lock);
+    }
+    if (file)
+        os_file_close(file);
+    os_dir_close(dir);
+    if (reader->whole < 2 * EACH)
+        mem_world_at(reader->scene->world, mem_world_now_us(reader->scene->world) + 1700000, read_once, reader);
+}
+
 /* H153 */
 static void test_two_deliverers(void **state)
 {
@@ -515,6 +631,8 @@ static void test_two_deliverers(void **state)
     prepare(&scene);
     start_deliverer(&a, &scene);
     start_deliverer(&b, &scene);
+    struct reader reader = { .scene = &scene, .os = mem_process_new(scene.host) };
+    mem_world_at(scene.world, mem_world_now_us(scene.world) + 500000, read_once, &reader);
     assert_true(scene_run(&scene));
     assert_int_equal(a.delivered, EACH);
     assert_int_equal(b.delivered, EACH);
@@ -522,6 +640,7 @@ static void test_two_deliverers(void **state)
     assert_int_equal(parsed.whole[0], EACH);
     assert_int_equal(parsed.whole[1], EACH);
     assert_int_equal(parsed.other, 0);
+    assert_true(reader.reads > 5 && reader.whole == 2 * EACH);
     deliver_free(a.deliver);
     deliver_free(b.deliver);
     scene_close(&scene);
@@ -540,6 +659,8 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_full_at_each_byte),
         cmocka_unit_test(test_two_deliverers),
+        cmocka_unit_test(test_quota_at_each_byte),
+        cmocka_unit_test(test_flipped_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,20 +116,32 @@ static bool flush(struct session *s, struct buffer *out)
 
 /* ---- what the machine asks ---- */
 
+static void keep_hello(struct session *s)
+{
+    struct view name = s->server.hello_name;
+    free(s->hello);
+    s->hello = name.len ? malloc(name.len) : NULL;
+    s->hello_len = s->hello ? name.len : 0;
+    if (s->hello)
+        memcpy(s->hello, name.at, name.len);
+}
+
+/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too (mission A2). */
 static void answer_hello(struct session *s, struct buffer *out)
 {
-    char memory[512], *copy = s->server.hello_name.len ? malloc(s->server.hello_name.len) : NULL;
+    char memory[512];
     struct buffer text = BUFFER_OF(memory);
-    free(s->hello);
-    s->hello = copy;
-    s->hello_len = copy ? s->server.hello_name.len : 0;
-    if (copy)
-        memcpy(copy, s->server.hello_name.at, s->hello_len);
+    struct view name = s->server.hello_name;
+    keep_hello(s);
     buffer_add_text(&text, "greets ");
-    buffer_add_safe(&text, s->server.hello_name.len ? s->server.hello_name : VIEW("you (no name was given)"), 64);
+    buffer_add_safe(&text, name.len ? name : VIEW("you"), 64);
     buffer_add_text(&text, " [");
     address_add_ip(&text, &s->peer);
     buffer_add_text(&text, "]");
+    if (name.len == 0)
+        buffer_add_text(&text, ", who gave no name");
+    else if (!view_has(name, '.') && name.at[0] != '[')
+        buffer_add_text(&text, ", whose name is not fully qualified");
     struct smtp_reply reply = { .code = 250, .text = buffer_view(&text) };
     smtp_server_answer(&s->server, os_now_us(s->smtpd->os), &reply, out);
 }
