@@ -3,11 +3,10 @@
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/view.h"
-
-#include <stdarg.h>
 
 struct buffer {
     char *at;
