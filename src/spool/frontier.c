@@ -200,7 +200,8 @@ static void window_read(void *ctx)
     enum walk_step step = take_window(store, segment, (struct view){ store->window, len });
     segment->reading = false;
     store->reading = NULL;
-    if (step == WALK_READ)
+    /* The frontier may have moved on meanwhile; whoever said so was told that it is being read. */
+    if (step == WALK_READ || segment->walk.pos < segment->upto)
         list_append(&store->to_read, &segment->to_read);
     else
         all_read(store, segment);
