@@ -65,6 +65,14 @@ def test_smtplib(gonets):
     assert content_of(path) == lf(data)
 
 
+def test_gonets_send(gonets):
+    """gonets send delivers a ready message with an attachment of 5 MB."""
+    data = message("gonets-token", os.urandom(ATTACHMENT))
+    subprocess.run([server.GONETS, "send", "--server", f"127.0.0.1:{gonets.port}", "--from", "me@example.org", "--to",
+                    "you@example.org"], input=lf(data), check=True, stdout=subprocess.DEVNULL)
+    assert content_of(found(gonets, "gonets-token")) == lf(data)
+
+
 def test_curl(gonets, tmp_path):
     """curl, which speaks the protocol in its own way."""
     data = message("curl-token")

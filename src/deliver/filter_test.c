@@ -37,11 +37,13 @@ static void test_return_path(void **state)
     } rows[] = {
         { "Return-Path: <a@b>\r\nSubject: x\r\n\r\n", "body\r\n", "Subject: x\n\nbody\n" },
         { "Subject: x\r\nReturn-Path: <a@b>\r\n\r\n", "", "Subject: x\n\n" },
-        { "Return-Path: <a>\r\nReturn-Path: <b>\r\nA: 1\r\nRETURN-PATH: <c>\r\nB: 2\r\n\r\n", "x\r\n", "A: 1\nB: 2\n\nx\n" },
+        { "Return-Path: <a>\r\nReturn-Path: <b>\r\nA: 1\r\nRETURN-PATH: <c>\r\nB: 2\r\n\r\n", "x\r\n",
+          "A: 1\nB: 2\n\nx\n" },
         { "return-path:\r\n <folded@b>\r\n\t(more)\r\nA: 1\r\n\r\n", "", "A: 1\n\n" },
         { "rEtUrN-pAtH \t : <x>\r\nA: 1\r\n folded\r\n\r\n", "", "A: 1\n folded\n\n" },
         { "Return-Path:<>\r\n\r\n", "only\r\n", "\nonly\n" },
-        { "Return-Path-Not: 1\r\nReturn-Pat: 2\r\nReturn: 3\r\n\r\n", "", "Return-Path-Not: 1\nReturn-Pat: 2\nReturn: 3\n\n" },
+        { "Return-Path-Not: 1\r\nReturn-Pat: 2\r\nReturn: 3\r\n\r\n", "",
+          "Return-Path-Not: 1\nReturn-Pat: 2\nReturn: 3\n\n" },
         { "Return-Path\r\nA: 1\r\n\r\n", "", "Return-Path\nA: 1\n\n" },
         { "Return-Path blank: 1\r\n\r\n", "", "Return-Path blank: 1\n\n" },
         { " folded first\r\nReturn-Path: <x>\r\n\r\n", "", " folded first\n\n" },
@@ -50,7 +52,8 @@ static void test_return_path(void **state)
         { "\r\n", "Return-Path: <the body>\r\n", "\nReturn-Path: <the body>\n" },
         { "Return-Path: <x>", "", "" },
         { "Return-Pa", "", "Return-Pa" },
-        { "Return-Path                                  : <a>\r\n\r\n", "", "Return-Path                                  : <a>\n\n" },
+        { "Return-Path                                  : <a>\r\n\r\n", "",
+          "Return-Path                                  : <a>\n\n" },
     };
     (void)state;
     for (size_t i = 0; i < ROWS(rows); i++)
@@ -184,8 +187,9 @@ static void test_from_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_return_path),         cmocka_unit_test(test_line_ends), cmocka_unit_test(test_from_quoting),
-        cmocka_unit_test(test_from_quoting_random), cmocka_unit_test(test_from_line),
+        cmocka_unit_test(test_return_path),  cmocka_unit_test(test_line_ends),
+        cmocka_unit_test(test_from_quoting), cmocka_unit_test(test_from_quoting_random),
+        cmocka_unit_test(test_from_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,8 @@ static void test_place(void **state)
     (void)state;
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct deliver_place place;
-        const struct conf_values values = { view_of(rows[i].local), VIEW("example.org"), VIEW("acct"), VIEW("/home/joe") };
+        const struct conf_values values = { view_of(rows[i].local), VIEW("example.org"), VIEW("acct"),
+                                            VIEW("/home/joe") };
         bool good = deliver_place_fill(&place, view_of(rows[i].pattern), &values);
         assert_row(good == (rows[i].base != NULL), rows[i].pattern);
         if (!good)

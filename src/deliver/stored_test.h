@@ -1,9 +1,9 @@
-/* For tests of delivery: messages in a segment of the spool, and a scene to deliver them in. */
+/* For tests and benchmarks of delivery: messages in a segment of the spool. */
 #ifndef DELIVER_STORED_TEST_H
 #define DELIVER_STORED_TEST_H
 
-#include "deliver/deliver.h"
-#include "os/mem/os_mem.h"
+#include "os/os.h"
+#include "spool/spool.h"
 
 struct stored {
     struct spool_place place;
@@ -18,42 +18,5 @@ enum stored_form {
 /* Writes a message at *end of the segment (number 1) and moves *end on. front: inserted before the content. */
 struct stored stored_put(struct os *os, struct os_file *segment, uint64_t *end, struct view reverse_path,
                          struct view front, struct view content, enum stored_form form);
-
-#define SCENE_JOBS_MAX 64
-
-struct scene_job {
-    struct deliver_job job;
-    struct deliver_result result;
-    unsigned reports;
-};
-
-/* One host with a disk: /spool/1, and /home/joe of user 1000; messages are prepared, then delivered by a process of joe. */
-struct scene {
-    struct mem_world *world;
-    struct mem_host *host;
-    struct os *os;
-    struct os_file *segment;
-    uint64_t end;
-    struct stored stored[SCENE_JOBS_MAX];
-    struct deliver *deliver;
-    struct scene_job jobs[SCENE_JOBS_MAX];
-    unsigned reported, alarms;
-};
-
-void scene_open(struct scene *scene, uint64_t seed);
-/* The same world with another disk put in, on which a scene was prepared before; takes it over. */
-void scene_open_on(struct scene *scene, uint64_t seed, struct mem_disk *disk, const struct scene *prepared);
-void scene_close(struct scene *scene);
-void scene_store(struct scene *scene, unsigned n, struct view reverse_path, struct view front, struct view content,
-                 enum stored_form form);
-void scene_sync(struct scene *scene); /* everything so far is durable */
-/* Begins to deliver stored message n. */
-void scene_start(struct scene *scene);
-void scene_add(struct scene *scene, unsigned n, bool mbox, const char *base, const char *rest);
-bool scene_run(struct scene *scene); /* until nothing happens any more; false: it never ends */
-/* The whole of a file; VIEW_NONE when it is not there. The memory is freed by the caller. */
-struct view scene_read(struct os *os, const char *path);
-/* Calls on() for each name in a directory; the number of names, or 0 when there is no such directory. */
-unsigned scene_list(struct os *os, const char *path, void (*on)(void *ctx, const char *name), void *ctx);
 
 #endif

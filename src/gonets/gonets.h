@@ -26,8 +26,8 @@ struct gonets_command {
 };
 
 int gonets_try(int argc, char **argv);
-int gonets_serve(int argc, char **argv);
 int gonets_check(int argc, char **argv);
+int gonets_serve(int argc, char **argv);
 int gonets_send(int argc, char **argv);
 int gonets_spool(int argc, char **argv);
 

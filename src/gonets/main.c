@@ -13,7 +13,10 @@ static const struct gonets_command commands[] = {
 
 int gonets_wrong(const char *command, const char *what, const char *word)
 {
-    fprintf(stderr, "gonets %s: %s '%s'; see gonets %s --help\n", command, what, word, command);
+    fprintf(stderr, "gonets %s: %s '", command, what);
+    for (; *word; word++) /* it may be somebody else's, in a script */
+        fputc((unsigned char)*word < 32 || *word == 127 ? '?' : *word, stderr);
+    fprintf(stderr, "'; see gonets %s --help\n", command);
     return GONETS_USAGE;
 }
 

@@ -77,6 +77,11 @@ static bool has_control(struct view text)
     return false;
 }
 
+static bool is_made(const struct options *options)
+{
+    return options->subject.at || options->text.at;
+}
+
 /* Everything that goes into a command or a field is checked before anything happens (H116). */
 static int check_options(const struct options *options)
 {
@@ -84,6 +89,8 @@ static int check_options(const struct options *options)
         return gonets_wrong("send", "an address is missing:", options->from.at ? "--to" : "--from");
     if (options->from.len && !is_address(options->from))
         return gonets_wrong("send", "no mail address", options->from.at);
+    if (!options->from.len && is_made(options))
+        return gonets_wrong("send", "a message that is made needs a sender:", "--from");
     if (!gonets_server_valid(options->server))
         return gonets_wrong("send", "no HOST or HOST:PORT", options->server.at);
     if (has_control(options->subject))
@@ -180,11 +187,6 @@ static int compose(struct send *send, struct os *os, bool eight_bit)
         return GONETS_OK;
     fputs("gonets send: out of memory\n", stderr);
     return GONETS_OS;
-}
-
-static bool is_made(const struct options *options)
-{
-    return options->subject.at || options->text.at;
 }
 
 static int give_content(void *ctx, struct os *os, const struct smtp_client *client, struct smtp_client_message *message,

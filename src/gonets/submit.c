@@ -14,6 +14,7 @@
 #define HOST_MAX       253 /* a name in the DNS */
 #define OUT_MAX        65536
 #define REPLY_SHOWN    512
+#define FAILURES_MAX   4096 /* what is said of addresses that do not answer */
 
 struct server_name {
     struct view host; /* empty: it was an address */
@@ -38,7 +39,8 @@ struct submit {
     int code;
     char peer[ADDRESS_TEXT_MAX]; /* for the reader */
     char hello[ADDRESS_TEXT_MAX];
-    struct buffer in, out;
+    struct buffer failures, in, out;
+    char failures_memory[FAILURES_MAX];
     char in_memory[SMTP_REPLY_MAX]; /* the machine takes or refuses a reply of this size */
     char out_memory[OUT_MAX];
 };
@@ -113,7 +115,7 @@ static const char *reply_text(const struct smtp_reply *reply, char memory[2 * RE
 /* Something refused for good outweighs something that may yet work. */
 static void note_code(struct submit *s, int code)
 {
-    if (s->code == GONETS_OK || s->code == GONETS_TEMPORARY)
+    if (code != GONETS_OK && (s->code == GONETS_OK || s->code == GONETS_TEMPORARY))
         s->code = code;
 }
 
@@ -329,7 +331,7 @@ static void not_connected(struct submit *s, enum os_status status)
     if (s->stream)
         os_stream_close(s->stream);
     s->stream = NULL;
-    fprintf(stderr, "gonets send: cannot connect to %s: %s\n", s->peer, os_status_text(status));
+    buffer_addf(&s->failures, "gonets send: cannot connect to %s: %s\n", s->peer, os_status_text(status));
     try_next(s);
 }
 
@@ -366,8 +368,10 @@ static void on_stream(void *ctx, unsigned events)
     talk(s);
 }
 
+/* Only now is it of interest which addresses did not answer. */
 static void nobody_there(struct submit *s)
 {
+    fwrite(s->failures.at, 1, s->failures.len, stderr);
     fprintf(stderr, "gonets send: no server at '%.*s'; is it running, and is this its port?\n",
             VIEW_FORMAT(s->what->server));
     note_code(s, GONETS_TEMPORARY);
@@ -475,6 +479,7 @@ int gonets_submit(struct gonets_submission *what)
     if (os && parse_server(what->server, &s->server)) {
         s->os = os;
         s->what = what;
+        s->failures = BUFFER_OF(s->failures_memory);
         s->in = BUFFER_OF(s->in_memory);
         s->out = BUFFER_OF(s->out_memory);
         find_addresses(s);

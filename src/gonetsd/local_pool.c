@@ -83,8 +83,8 @@ static void set_aside(struct local *local, struct local_job *job)
 {
     char id[MAIL_ID_TEXT_SIZE + 1];
     mail_id_text(&job->id, id);
-    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0, "message %s: delivery has crashed %u times; it is put off", id,
-                       job->crashes);
+    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0,
+                       "message %s: delivery has crashed %u times; it is put off", id, job->crashes);
     event_note(&local->log, "alarm", deliver_result_text(&job->result));
     local_finish(local, job);
 }

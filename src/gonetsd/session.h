@@ -50,8 +50,9 @@ struct session {
     size_t held_len;
     char *owed;                   /* replies the client has not read yet */
     size_t owed_len;
-    uint64_t owed_deadline_us;
-    bool closing;                 /* close once nothing is owed */
+    uint64_t owed_deadline_us;    /* when the client must have read them; closing: when the link ends at last */
+    size_t leftover;              /* bytes that came after our last word */
+    bool closing;                 /* our last word is said, or owed */
     bool waiting;                 /* an answer to the machine is outstanding */
     bool finishing;               /* it is the spool's, about the whole message */
     struct lookup *lookup;        /* question to auth that is open */

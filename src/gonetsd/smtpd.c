@@ -67,7 +67,14 @@ static void on_trouble(void *ctx, bool ok, struct view text)
     event_note(&smtpd->log, ok ? "spool-recovered" : "spool-failed", text);
 }
 
+/* It comes also from inside of a session's own call to the spool, while that session's input lies in the worker's buffer. */
 static void on_room(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    os_later(smtpd->os, &smtpd->room);
+}
+
+static void tell_room(void *ctx)
 {
     session_room_all(ctx);
 }
@@ -303,6 +310,7 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
     smtpd->os = os;
     smtpd->log = (struct event_log){ os, false, "smtpd" };
     smtpd->notice.due_us = OS_NEVER;
+    smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
     list_init(&smtpd->closed);
     list_init(&smtpd->sessions);

@@ -31,6 +31,7 @@ struct smtpd {
         uint64_t segment, upto;   /* upto 0: none */
         uint64_t due_us, told_us;
     } notice;
+    struct os_task room;          /* tells sessions at the end of the turn that the spool takes content again */
     uint8_t seed[16];             /* of hash maps */
     struct map accounts;          /* answers of auth, kept for a while */
     uint64_t last_ticket;

@@ -233,10 +233,13 @@ bool transaction_end(struct session *s, struct smtp_reply *reply)
     size_t cap = tags_size(s, t);
     char *tag_memory = arena_alloc(&t->arena, cap);
     buffer_init(&tags, tag_memory, tag_memory ? cap : 0);
+    const struct mail_facts *facts = mail_scan_end(&t->scan);
     add_received(&front, s, t);
+    /* Content that does not begin with a field stays body, whatever is put before it (H7). */
+    if (facts->headless)
+        buffer_add_text(&front, "\r\n");
     if (tag_memory)
         add_tags(&tags, s, t);
-    const struct mail_facts *facts = mail_scan_end(&t->scan);
     *reply = no_memory;
     if (front.full || tags.full || !tag_memory)
         transaction_drop(s);

@@ -69,7 +69,7 @@ struct ipc_segment { /* IPC_SEGMENT, IPC_HELD, IPC_DURABLE, IPC_SEALED; IPC_CONT
     uint64_t upto;  /* durable up to, or the end when sealed */
 };
 
-struct ipc_need {
+struct ipc_need { /* so many more than were asked for before */
     uint8_t kind;
     uint32_t count;
 };

@@ -26,6 +26,7 @@ static void add_subject(struct buffer *to, struct view text)
     mail_fold_end(&fold);
 }
 
+/* H47: also what would decode to a line end. */
 static void writes_words(void **state)
 {
     (void)state;
@@ -40,6 +41,7 @@ static void writes_words(void **state)
         { "two  blanks", "Subject: =?utf-8?B?dHdvICBibGFua3M=?=\r\n" },
         { " lead", "Subject: =?utf-8?B?IGxlYWQ=?=\r\n" },
         { "=?x?=", "Subject: =?utf-8?B?PT94Pz0=?=\r\n" },
+        { "=?utf-8?q?a=0D=0AX:_y?=", "Subject: =?utf-8?B?PT91dGYtOD9xP2E9MEQ9MEFYOl95Pz0=?=\r\n" },
         { "a\r\nX: y", "Subject: =?utf-8?B?YQ0KWDogeQ==?=\r\n" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -130,7 +132,7 @@ static void decode_quoted(struct view text, struct buffer *to)
     }
 }
 
-/* H48: any bytes come back, in lines of at most 76, and the output stays within its bound. */
+/* Any bytes come back, in lines of at most 76, and the output stays within its bound. */
 static void quoted_printable_comes_back(void **state)
 {
     (void)state;

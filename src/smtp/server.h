@@ -77,6 +77,8 @@ struct smtp_server {
     struct view content;
     /* Where the session stands; to be read by everybody, written by the machine alone. */
     bool hello, extended;        /* HELO or EHLO accepted; the last was EHLO */
+    bool refused;                /* greeted with 554: nothing but QUIT (RFC 5321 section 3.1) */
+    bool quit;                   /* the client has said QUIT */
     bool has_mail;               /* a transaction is open */
     unsigned recipient_count;    /* accepted ones of this transaction */
     uint64_t content_size;       /* bytes of content so far */
@@ -86,7 +88,6 @@ struct smtp_server {
     uint8_t state;
     uint8_t asked;               /* the event whose answer is outstanding; SMTP_SERVER_INPUT: none */
     uint8_t spoiled;             /* why the content is thrown away; 0: it is not */
-    bool refused;                /* greeted with 554: nothing but QUIT (RFC 5321 section 3.1) */
     bool was_extended;           /* before the HELO or EHLO that is being answered */
     bool overlong;               /* there was an over-long command line before */
     bool data_refused;           /* since then no transaction was begun or reset: its content may come as commands */

@@ -8,10 +8,10 @@
 #include <string.h>
 
 struct effort {
-    size_t all_below; /* units: every subset of so many */
-    size_t random;    /* else so many random ones */
-    size_t singles;   /* and at most so many with one unit alone, or missing */
-    size_t second;    /* of each operation's states, so many get second cuts */
+    size_t all_below;   /* units: every subset of so many */
+    size_t random;      /* else so many random ones */
+    size_t singles;     /* and at most so many with one unit alone, or missing */
+    size_t second;      /* of each operation's states, so many get second cuts */
     size_t second_step; /* recovery is cut at every so-manieth operation, beginning with another one each time */
 };
 
@@ -55,8 +55,9 @@ static bool is_deep(void)
 static void set_faults(struct rig *rig, const char *fault)
 {
     for (; fault && *fault; fault++) {
-        struct mem_fault f = { .kinds = MEM_OP(OS_COMMIT), .nth = (uint64_t)(*fault - '0'), .times = 1, .status = OS_IO,
-                               .written = 700 };
+        struct mem_fault f = {
+            .kinds = MEM_OP(OS_COMMIT), .nth = (uint64_t)(*fault - '0'), .times = 1, .status = OS_IO, .written = 700
+        };
         /* The sync of a commit counts as the commit; writes are of their own kind. */
         mem_disk_fail_at(rig_disk(rig), &f);
     }
@@ -121,8 +122,9 @@ static void recover_and_go_on(const struct rig *before, const struct mem_disk *d
 static void second_cuts(struct tally *tally, const struct effort *effort, const struct rig *before,
                         const struct mem_disk *disk, struct mem_choice choice, uint64_t salt)
 {
-    static const struct mem_choice second[] = { { MEM_KEEP_NONE, 0 }, { MEM_KEEP_ALL, 0 }, { MEM_KEEP_RANDOM, 5 },
-                                                { MEM_KEEP_RANDOM, 6 } };
+    static const struct mem_choice second[] = {
+        { MEM_KEEP_NONE, 0 }, { MEM_KEEP_ALL, 0 }, { MEM_KEEP_RANDOM, 5 }, { MEM_KEEP_RANDOM, 6 }
+    };
     bool cut = true;
     for (uint64_t nth = salt % effort->second_step; cut; nth += effort->second_step) {
         struct rig rig;

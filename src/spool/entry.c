@@ -181,7 +181,7 @@ bool spool_entry_finish(struct spool_entry *entry, struct view tags, struct view
     }
     char ranges[PIECE_RANGE_SIZE];
     struct buffer range = BUFFER_OF(ranges);
-    piece_add_range(&range, PIECE_BODY, 0, entry->size);
+    piece_add_range(&range, PIECE_BODY, 0, entry->size, entry->crc);
     if (!entry_build_head(entry, tags, front, facts, buffer_view(&range)))
         return false;
     entry->finished = true;

@@ -137,13 +137,13 @@ static void move_over(struct spool_store *store, struct segment *from, struct se
             continue;
         set_remove(&log->about, from->number);
         if (!set_add(&log->about, to->number))
-            log->annuls_lost = true;
+            log->keep = true;
     }
     for (size_t i = 0; i < from->annuls.count; i++)
         if (!set_add(&to->annuls, from->annuls.at[i]))
-            to->annuls_lost = true;
+            to->keep = true;
     if (!set_add(&to->annuls, from->number))
-        to->annuls_lost = true;
+        to->keep = true;
 }
 
 static struct segment *new_segment(struct spool_store *store, const struct segment *from)

@@ -47,10 +47,10 @@ static void log_speaks_of(struct spool_store *store, struct segment *log, uint64
 {
     struct segment *about = number ? store_resolve(store, number) : NULL;
     if (about && !set_add(&log->about, about->number))
-        log->annuls_lost = true;
+        log->keep = true;
     for (struct segment *each = NULL; number == 0 && (each = store_next_segment(store, each));)
         if (each->header.kind != SPOOL_LOG && !each->moved_to && !set_add(&log->about, each->number))
-            log->annuls_lost = true;
+            log->keep = true;
 }
 
 /* ---- recovery ---- */
@@ -94,7 +94,7 @@ static void log_sealed(void *ctx, uint64_t number, uint64_t end)
         /* Not full: its sync failed, and the segment that was just written annuls it. */
         segment->failed = true;
         if (!set_add(&store->log_current->annuls, number))
-            store->log_current->annuls_lost = true;
+            store->log_current->keep = true;
     }
     seal_segment(store, segment);
     retire_if_done(store, segment);

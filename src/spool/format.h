@@ -28,6 +28,7 @@
 struct marker {
     uint8_t id[SPOOL_ID_SIZE];
     uint64_t number_limit; /* no segment number from here on has ever been given out */
+    unsigned copy;         /* which of the two in the file it is */
 };
 
 struct segment_header {

@@ -46,6 +46,7 @@ void store_quarantine_bytes(struct spool_store *store, struct segment *segment, 
 
 static void found_damage(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to)
 {
+    segment->damaged = true;
     store_quarantine_bytes(store, segment, from, to);
     store_alarm(store, "segment %016llx: bytes %llu to %llu are damaged; they are kept in quarantine/",
                 (unsigned long long)segment->number, (unsigned long long)from, (unsigned long long)to);
@@ -71,7 +72,7 @@ static void found_annul(struct spool_store *store, struct segment *segment, stru
     if (!annul_get(head, &number, &end) || number == segment->number || !(dead = store_find(store, number)))
         return;
     if (!set_add(&segment->annuls, number))
-        segment->annuls_lost = true;
+        segment->keep = true;
     if (dead->state != SEGMENT_HELD || end < dead->upto)
         return;
     dead->state = SEGMENT_SEALED;
@@ -169,18 +170,13 @@ static void all_read(struct spool_store *store, struct segment *segment)
         retire_if_done(store, segment);
 }
 
-static struct view raw_head(const struct walk *walk)
-{
-    return (struct view){ walk->head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk->head.len };
-}
-
 static enum walk_step take_window(struct spool_store *store, struct segment *segment, struct view window)
 {
     for (;;) {
         enum walk_step step = walk_next(&segment->walk, window, store->window_at);
         if (step == WALK_READ || step == WALK_END)
             return step;
-        frontier_step(store, segment, step, step == WALK_RECORD ? raw_head(&segment->walk) : VIEW_NONE);
+        frontier_step(store, segment, step, step == WALK_RECORD ? walk_raw_head(&segment->walk) : VIEW_NONE);
     }
 }
 
@@ -200,8 +196,8 @@ static void window_read(void *ctx)
     enum walk_step step = take_window(store, segment, (struct view){ store->window, len });
     segment->reading = false;
     store->reading = NULL;
-    /* The frontier may have moved on meanwhile; whoever said so was told that it is being read. */
-    if (step == WALK_READ || segment->walk.pos < segment->upto)
+    /* More may have become durable while we read. */
+    if (step == WALK_READ || segment->walk.upto < segment->upto)
         list_append(&store->to_read, &segment->to_read);
     else
         all_read(store, segment);

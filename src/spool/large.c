@@ -109,7 +109,7 @@ bool large_has_failed(const struct large *large)
     return large->failed;
 }
 
-static bool note_range(struct large *large, uint64_t from, uint64_t len)
+static bool note_range(struct large *large, uint64_t from, uint64_t len, uint32_t crc)
 {
     struct buffer *ranges = &large->ranges;
     if (buffer_room(ranges) < PIECE_RANGE_SIZE) {
@@ -120,7 +120,7 @@ static bool note_range(struct large *large, uint64_t from, uint64_t len)
         ranges->at = at;
         ranges->cap = cap;
     }
-    piece_add_range(ranges, PIECE_SEGMENT, from, len);
+    piece_add_range(ranges, PIECE_SEGMENT, from, len, crc);
     return true;
 }
 
@@ -157,7 +157,7 @@ static struct piece_write *piece_new(struct spool_entry *entry)
                                      .body_crc = entry->crc };
     struct record_header record = { .body_size = entry->in_memory };
     uint64_t body = segment->end + GROUP_HEADER_SIZE + record_body_at(&record);
-    if (!group_add(&piece->group, &piece->record) || !note_range(large, body, entry->in_memory)) {
+    if (!group_add(&piece->group, &piece->record) || !note_range(large, body, entry->in_memory, entry->crc)) {
         group_free(&piece->group);
         free(piece);
         return NULL;

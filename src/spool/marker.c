@@ -6,59 +6,58 @@
 #define MARKER_NAME "spool"
 #define MARKER_NEW  "spool.new"
 
-enum { MARKER_OPS = 5 };
+#define MARKER_COPIES 2
+#define MARKER_FILE   (MARKER_COPIES * SPOOL_BLOCK)
 
-/* New file, synced, over the old one, directory synced: there is always one whole marker. */
-static void write_ops(struct os_op ops[MARKER_OPS], struct os_dir *dir, struct os_file **file, struct os_slice *slice)
+static enum os_status first_failure(const struct os_op *ops, size_t count)
 {
-    ops[0] = (struct os_op){ .kind = OS_OPEN,
-                             .dir = dir,
-                             .name = MARKER_NEW,
-                             .file = file,
-                             .mode = FILE_MODE,
-                             .flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW };
-    ops[1] = (struct os_op){ .kind = OS_COMMIT, .file = file, .slices = slice, .slice_count = 1 };
-    ops[2] = (struct os_op){ .kind = OS_CLOSE, .file = file };
-    ops[3] = (struct os_op){ .kind = OS_RENAME, .dir = dir, .name = MARKER_NEW, .to_dir = dir, .to_name = MARKER_NAME };
-    ops[4] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir };
-    for (int i = 1; i < MARKER_OPS; i++)
-        ops[i].after = &ops[i - 1];
-}
-
-static enum os_status write_now(struct os *os, struct os_dir *dir, const struct marker *marker)
-{
-    char bytes[MARKER_SIZE];
-    struct os_slice slice = { bytes, sizeof(bytes) };
-    struct os_file *file = NULL;
-    struct os_op ops[MARKER_OPS];
-    marker_put(bytes, marker);
-    write_ops(ops, dir, &file, &slice);
-    os_run_ops(os, ops, MARKER_OPS);
-    if (file)
-        os_file_close(file);
-    for (int i = 0; i < MARKER_OPS; i++)
+    for (size_t i = 0; i < count; i++)
         if (ops[i].status != OS_OK)
             return ops[i].status;
     return OS_OK;
 }
 
+/* Over the older of the two copies, in place: a full disk does not hinder it, and the other copy survives whatever
+ * happens. */
+static void raise_ops(struct os_op ops[2], struct os_dir *dir, const struct marker *marker, struct os_file **file,
+                      struct os_slice *slice)
+{
+    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = file };
+    ops[0].flags = OS_FOR_WRITE | OS_NO_FOLLOW;
+    ops[1] = (struct os_op){ .kind = OS_COMMIT, .file = file, .slices = slice, .slice_count = 1, .after = &ops[0] };
+    ops[1].offset = marker->copy * SPOOL_BLOCK;
+}
+
+static struct marker raised_marker(const struct spool_store *store)
+{
+    struct marker marker = store->marker;
+    marker.number_limit += NUMBERS_AT_ONCE;
+    marker.copy = (marker.copy + 1) % MARKER_COPIES;
+    return marker;
+}
+
 enum os_status marker_read(struct os *os, struct os_dir *dir, struct marker *marker, enum format_result *result)
 {
-    char bytes[MARKER_SIZE + 1];
+    char bytes[MARKER_FILE] = { 0 };
     struct os_file *file = NULL;
     struct os_op ops[2];
-    ops[0] = (struct os_op){
-        .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = &file, .flags = OS_FOR_READ | OS_NO_FOLLOW
-    };
+    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = MARKER_NAME, .file = &file };
+    ops[0].flags = OS_FOR_READ | OS_NO_FOLLOW;
     ops[1] = (struct os_op){ .kind = OS_READ, .file = &file, .buf = bytes, .len = sizeof(bytes), .after = &ops[0] };
     os_run_ops(os, ops, 2);
     if (file)
         os_file_close(file);
-    if (ops[0].status != OS_OK)
-        return ops[0].status;
-    if (ops[1].status == OS_OK)
-        *result = marker_get((struct view){ bytes, (size_t)ops[1].value }, marker);
-    return ops[1].status;
+    *result = FORMAT_BAD;
+    *marker = (struct marker){ 0 };
+    for (unsigned copy = 0; copy < MARKER_COPIES; copy++) {
+        struct marker found = { .copy = copy };
+        enum format_result one = marker_get((struct view){ bytes + copy * SPOOL_BLOCK, MARKER_SIZE }, &found);
+        if (one == FORMAT_OK && found.number_limit > marker->number_limit)
+            *marker = found;
+        if (one == FORMAT_OK || (one == FORMAT_VERSION_UNKNOWN && *result == FORMAT_BAD))
+            *result = one;
+    }
+    return first_failure(ops, 2);
 }
 
 /* ---- a new spool, and its lock ---- */
@@ -113,6 +112,44 @@ static enum os_status make_folder(struct os *os, struct os_dir *dir, const char 
     return op.status == OS_EXISTS ? folder_is_empty(os, dir, name) : op.status;
 }
 
+static enum os_status make_lock(struct os *os, struct os_dir *dir)
+{
+    struct os_file *file = NULL;
+    struct os_op ops[2];
+    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = "lock", .file = &file, .mode = FILE_MODE };
+    ops[0].flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW;
+    ops[1] = (struct os_op){ .kind = OS_CLOSE, .file = &file, .after = &ops[0] };
+    os_run_ops(os, ops, 2);
+    return first_failure(ops, 2);
+}
+
+/* The marker's name comes last: from then on it is a spool. */
+static enum os_status make_marker(struct os *os, struct os_dir *dir)
+{
+    enum { OPS = 5 };
+    char bytes[MARKER_FILE] = { 0 };
+    struct os_slice slice = { bytes, sizeof(bytes) };
+    struct marker marker = { .number_limit = 1 };
+    struct os_file *file = NULL;
+    struct os_op ops[OPS];
+    if (!os_random(os, marker.id, sizeof(marker.id)))
+        return OS_IO;
+    for (unsigned copy = 0; copy < MARKER_COPIES; copy++)
+        marker_put(bytes + copy * SPOOL_BLOCK, &marker);
+    ops[0] = (struct os_op){ .kind = OS_OPEN, .dir = dir, .name = MARKER_NEW, .file = &file, .mode = FILE_MODE };
+    ops[0].flags = OS_FOR_WRITE | OS_CREATE | OS_TRUNCATED | OS_NO_FOLLOW;
+    ops[1] = (struct os_op){ .kind = OS_COMMIT, .file = &file, .slices = &slice, .slice_count = 1 };
+    ops[2] = (struct os_op){ .kind = OS_CLOSE, .file = &file };
+    ops[3] = (struct os_op){ .kind = OS_RENAME, .dir = dir, .name = MARKER_NEW, .to_dir = dir, .to_name = MARKER_NAME };
+    ops[4] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir };
+    for (int i = 1; i < OPS; i++)
+        ops[i].after = &ops[i - 1];
+    os_run_ops(os, ops, OPS);
+    if (file)
+        os_file_close(file);
+    return first_failure(ops, OPS);
+}
+
 enum os_status spool_create(struct os *os, struct os_dir *dir)
 {
     enum os_status status = must_be_empty(os, dir);
@@ -120,23 +157,8 @@ enum os_status spool_create(struct os *os, struct os_dir *dir)
         status = make_folder(os, dir, folders[i]);
     if (status != OS_OK)
         return status;
-    struct os_file *file = NULL;
-    struct os_op lock[3];
-    lock[0] = (struct os_op){ .kind = OS_OPEN,
-                              .dir = dir,
-                              .name = "lock",
-                              .file = &file,
-                              .mode = FILE_MODE,
-                              .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
-    lock[1] = (struct os_op){ .kind = OS_CLOSE, .file = &file, .after = &lock[0] };
-    lock[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = dir, .after = &lock[1] };
-    os_run_ops(os, lock, 3);
-    if (lock[2].status != OS_OK)
-        return lock[0].status != OS_OK ? lock[0].status : lock[2].status;
-    struct marker marker = { .number_limit = 1 };
-    if (!os_random(os, marker.id, sizeof(marker.id)))
-        return OS_IO;
-    return write_now(os, dir, &marker);
+    status = make_lock(os, dir);
+    return status == OS_OK ? make_marker(os, dir) : status;
 }
 
 enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock)
@@ -169,9 +191,19 @@ enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lo
 
 bool store_raise_limit_now(struct spool_store *store)
 {
-    struct marker marker = store->marker;
-    marker.number_limit += NUMBERS_AT_ONCE;
-    if (store->raising || write_now(store->os, store->dir, &marker) != OS_OK)
+    char bytes[MARKER_SIZE];
+    struct os_slice slice = { bytes, sizeof(bytes) };
+    struct os_file *file = NULL;
+    struct os_op ops[2];
+    struct marker marker = raised_marker(store);
+    if (store->raising)
+        return false;
+    marker_put(bytes, &marker);
+    raise_ops(ops, store->dir, &marker, &file, &slice);
+    os_run_ops(store->os, ops, 2);
+    if (file)
+        os_file_close(file);
+    if (first_failure(ops, 2) != OS_OK)
         return false;
     store->marker = marker;
     return true;
@@ -182,7 +214,7 @@ static void raised(struct job *job, bool ok)
     struct spool_store *store = job->store;
     store->raising = false;
     if (ok) {
-        store->marker.number_limit = job->number;
+        store->marker = raised_marker(store);
         prepare_next(store);
     } else {
         store_retry_later(store);
@@ -191,21 +223,19 @@ static void raised(struct job *job, bool ok)
 
 static void raise_limit(struct spool_store *store)
 {
+    struct marker marker = raised_marker(store);
     struct job *job = store->raising ? NULL : job_new(store, raised);
     if (!job)
         return;
-    job->memory = calloc(1, MARKER_SIZE);
+    job->memory = malloc(MARKER_SIZE);
     if (!job->memory) {
         free(job);
         return;
     }
-    struct marker marker = store->marker;
-    marker.number_limit += NUMBERS_AT_ONCE;
-    job->number = marker.number_limit;
     marker_put(job->memory, &marker);
     job->slices[0] = (struct os_slice){ job->memory, MARKER_SIZE };
-    write_ops(job->ops, store->dir, &job->file, &job->slices[0]);
-    job->count = MARKER_OPS;
+    raise_ops(job->ops, store->dir, &marker, &job->file, &job->slices[0]);
+    job->count = 2;
     store->raising = true;
     job_submit(job, store->names_queue);
 }

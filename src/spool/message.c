@@ -10,17 +10,19 @@ void piece_add_insert(struct buffer *to, struct view bytes)
     pack_view(to, bytes);
 }
 
-void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uint64_t len)
+void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uint64_t len, uint32_t crc)
 {
     pack_u8(to, (uint8_t)kind);
     pack_u64(to, from);
     pack_u64(to, len);
+    pack_u32(to, crc);
 }
 
 struct piece {
     enum piece_kind kind;
     struct view bytes;
     uint64_t from, len;
+    uint32_t crc;
 };
 
 static bool next_piece(struct view *rest, struct piece *piece)
@@ -33,11 +35,13 @@ static bool next_piece(struct view *rest, struct piece *piece)
         piece->bytes = unpack_view(&in);
         piece->from = 0;
         piece->len = piece->bytes.len;
+        piece->crc = 0;
         break;
     case PIECE_BODY:
     case PIECE_SEGMENT:
         piece->from = unpack_u64(&in);
         piece->len = unpack_u64(&in);
+        piece->crc = unpack_u32(&in);
         break;
     default:
         return false;
@@ -155,6 +159,7 @@ bool spool_reader_next(struct spool_reader *reader, struct spool_span *span)
             return false;
         span->bytes = piece.bytes;
         span->len = piece.len;
+        span->crc = piece.crc;
         span->offset = piece.from + (piece.kind == PIECE_BODY ? reader->message->body_offset : 0);
     }
     return span->len > 0;

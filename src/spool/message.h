@@ -6,14 +6,14 @@
 
 enum piece_kind {
     PIECE_INSERT = 1, /* u32 length, bytes */
-    PIECE_BODY,       /* u64 from, u64 length: of the record's own body */
-    PIECE_SEGMENT,    /* u64 offset, u64 length: of the segment; content records of a large message */
+    PIECE_BODY,       /* u64 from, u64 length, u32 checksum: of the record's own body */
+    PIECE_SEGMENT,    /* u64 offset, u64 length, u32 checksum: of the segment; content records of a large message */
 };
 
-#define PIECE_RANGE_SIZE 17
+#define PIECE_RANGE_SIZE 21
 
 void piece_add_insert(struct buffer *to, struct view bytes);
-void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uint64_t len);
+void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uint64_t len, uint32_t crc);
 
 /* A record whose header and head are in memory and whose checksums are known to be right. False: malformed, or with a
  * tag that must be understood and is not. message->envelope borrows `head`. */

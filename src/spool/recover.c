@@ -130,25 +130,47 @@ static bool meet_free(void *ctx, struct view name)
 
 /* ---- where each segment ends ---- */
 
+/* What is only in the page cache may yet go: nothing is believed before it was synced. */
+static bool sync_and_measure(struct spool_store *store, struct segment *segment, uint64_t *size)
+{
+    struct os_stat stat = { 0 };
+    struct os_file *file = store_open_segment(store, segment);
+    struct os_op ops[2] = { { .kind = OS_SYNC_DATA, .file = &file },
+                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
+    if (!file)
+        return false;
+    os_run_ops(store->os, ops, 2);
+    if (ops[0].status != OS_OK) {
+        segment->failed = true;
+        store_alarm(store, "segment %016llx: a sync failed; its messages are copied",
+                    (unsigned long long)segment->number);
+    }
+    if (ops[1].status == OS_OK && stat.size < segment->header.size) {
+        segment->damaged = true;
+        store_alarm(store, "segment %016llx was cut off", (unsigned long long)segment->number);
+    }
+    *size = stat.size;
+    return ops[1].status == OS_OK;
+}
+
 static bool survey(struct spool_store *store, struct segment *segment, bool *annuls)
 {
     struct survey found;
     struct source source;
-    struct os_stat stat = { 0 };
-    struct os_file *file = store_open_segment(store, segment);
-    if (!file)
+    uint64_t size;
+    if (!sync_and_measure(store, segment, &size))
         return false;
-    struct os_op ops[2] = { { .kind = OS_SYNC_DATA, .file = &file },
-                            { .kind = OS_STAT, .file = &file, .stat = &stat } };
-    os_run_ops(store->os, ops, 2);
-    if (ops[0].status != OS_OK)
-        segment->failed = true;
-    source_init(&source, store->os, file);
-    bool ok = survey_segment(&source, &segment->header, block_up(stat.size), &found);
+    source_init(&source, store->os, segment->file);
+    bool ok = survey_segment(&source, &segment->header, block_up(size), &found);
     source_free(&source);
     segment->upto = found.end;
     segment->synced = found.synced;
     *annuls = found.annuls;
+    if (source.unreadable) {
+        segment->damaged = true;
+        store_alarm(store, "segment %016llx cannot be read in places; its file will be kept in quarantine/",
+                    (unsigned long long)segment->number);
+    }
     if (ok && found.torn_end) {
         store_quarantine_bytes(store, segment, found.end, found.torn_end);
         store_alarm(store, "segment %016llx: an unfinished group at %llu, never acknowledged, was set aside",
@@ -167,30 +189,31 @@ static void note_annul(struct spool_store *store, struct segment *segment, const
         return;
     struct segment *dead = store_find(store, number);
     if (!set_add(&segment->annuls, number))
-        segment->annuls_lost = true;
+        segment->keep = true;
     if (dead && (dead->annulled_at == 0 || end < dead->annulled_at))
         dead->annulled_at = end;
 }
 
-static void note_annuls(struct spool_store *store, struct segment *segment)
+static bool note_annuls(struct spool_store *store, struct segment *segment)
 {
     struct source source;
     struct walk walk;
-    source_init(&source, store->os, store_open_segment(store, segment));
+    struct os_file *file = store_open_segment(store, segment);
+    if (!file)
+        return false;
+    source_init(&source, store->os, file);
     walk_init(&walk, segment->number, segment->header.nonce, DATA_START, segment->upto);
     walk.skip_content = true;
-    for (enum walk_step step; source.file && (step = source_walk(&source, &walk)) != WALK_END;)
+    for (enum walk_step step; (step = source_walk(&source, &walk)) != WALK_END;)
         if (step == WALK_RECORD)
-            note_annul(store, segment, &walk.record,
-                       (struct view){ walk.head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk.head.len });
+            note_annul(store, segment, &walk.record, walk_raw_head(&walk));
     source_free(&source);
+    return !source.no_memory;
 }
 
 static bool find_end(struct spool_store *store, struct segment *segment)
 {
     bool annuls = true;
-    if (segment->header.kind == 0)
-        return true;
     if (segment->state == SEGMENT_SEALED && segment->sealed) {
         segment->upto = segment->synced = segment->seal.end;
         if (segment->header.kind != SPOOL_LOG && footer_read(store, segment, &segment->seal, note_annul)) {
@@ -200,9 +223,7 @@ static bool find_end(struct spool_store *store, struct segment *segment)
     } else if (segment->state == SEGMENT_SEALED && !survey(store, segment, &annuls)) {
         return false;
     }
-    if (annuls)
-        note_annuls(store, segment);
-    return true;
+    return !annuls || note_annuls(store, segment);
 }
 
 /* Where a writer's last group begins is as far back as an annulment can honestly reach; a copy annuls all of its
@@ -230,25 +251,26 @@ static void from_footer(struct spool_store *store, struct segment *segment, cons
     frontier_step(store, segment, WALK_RECORD, raw);
 }
 
-static void report(struct spool_store *store, struct segment *segment)
+static bool report(struct spool_store *store, struct segment *segment)
 {
     struct source source;
     segment->walk.upto = segment->upto;
-    if (segment->footer_sound && segment->upto == segment->seal.end) {
-        footer_read(store, segment, &segment->seal, from_footer);
+    if (segment->footer_sound && segment->upto == segment->seal.end &&
+        footer_read(store, segment, &segment->seal, from_footer)) {
         segment->walk.pos = segment->upto;
-        return;
+        return true;
     }
+    struct os_file *file = store_open_segment(store, segment);
+    if (!file)
+        return false;
     segment->sealed = false;
-    source_init(&source, store->os, store_open_segment(store, segment));
-    for (enum walk_step step; source.file && (step = source_walk(&source, &segment->walk)) != WALK_END;)
-        frontier_step(store, segment, step,
-                      step == WALK_RECORD ? (struct view){ segment->walk.head.at - RECORD_HEADER_SIZE,
-                                                           RECORD_HEADER_SIZE + segment->walk.head.len }
-                                          : VIEW_NONE);
+    source_init(&source, store->os, file);
+    for (enum walk_step step; (step = source_walk(&source, &segment->walk)) != WALK_END;)
+        frontier_step(store, segment, step, step == WALK_RECORD ? walk_raw_head(&segment->walk) : VIEW_NONE);
     source_free(&source);
     if (segment->state == SEGMENT_SEALED)
         seal_segment(store, segment);
+    return !source.no_memory;
 }
 
 static int by_number(const void *a, const void *b)
@@ -257,10 +279,21 @@ static int by_number(const void *a, const void *b)
     return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
 }
 
+/* A segment that cannot be read now must not look like an empty one, and its messages must not come after their
+ * events: better no start than a wrong one. */
+static bool cannot_read(const struct segment *segment, struct buffer *error)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->number);
+    buffer_addf(error, "segments/%s cannot be read; to go on without it, move it out of the spool", name);
+    return false;
+}
+
 /* All messages before all events, and events in the order of their segments. */
-static bool report_all(struct spool_store *store)
+static bool report_all(struct spool_store *store, struct buffer *error)
 {
     size_t count = 0;
+    bool ok = true;
     struct segment **all = calloc(store->segments.count + 1, sizeof(struct segment *));
     if (!all)
         return false;
@@ -268,11 +301,11 @@ static bool report_all(struct spool_store *store)
         all[count++] = segment;
     qsort(all, count, sizeof(struct segment *), by_number);
     for (int logs = 0; logs < 2; logs++)
-        for (size_t i = 0; i < count; i++)
-            if (all[i]->header.kind && (all[i]->header.kind == SPOOL_LOG) == logs)
-                report(store, all[i]);
+        for (size_t i = 0; i < count && ok; i++)
+            if ((all[i]->header.kind == SPOOL_LOG) == logs)
+                ok = report(store, all[i]) || cannot_read(all[i], error);
     free(all);
-    return true;
+    return ok;
 }
 
 /* ---- all of it ---- */
@@ -320,26 +353,31 @@ bool recover_all(struct spool_store *store, const struct spool_held *held, size_
     take_held(&opening);
     drop_unreadable(store);
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        if (!find_end(store, segment)) {
-            buffer_addf(error, "segment %016llx cannot be read", (unsigned long long)segment->number);
-            return false;
-        }
+        if (!find_end(store, segment))
+            return cannot_read(segment, error);
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
         apply_annulment(store, segment);
-    if (!report_all(store))
+    if (report_all(store, error))
+        return true;
+    if (error->len == 0)
         buffer_add_text(error, "no memory");
-    return error->len == 0;
+    return false;
 }
 
-/* As after a crash, for one segment. A commit that failed there while its writer lived was told to nobody. */
+/* As after a crash, for one segment. While it cannot be read it is left as it is, and tried again. */
 void recover_segment(struct spool_store *store, struct segment *segment)
 {
     bool annuls;
     uint64_t known = segment->upto;
-    segment->state = SEGMENT_SEALED;
-    if (!survey(store, segment, &annuls))
-        store_alarm(store, "segment %016llx cannot be read now", (unsigned long long)segment->number);
-    if (segment->upto < known)
+    bool found = survey(store, segment, &annuls);
+    segment->orphan = !found;
+    if (!found || segment->upto < known)
         segment->upto = known;
+    if (!found) {
+        store_alarm(store, "segment %016llx cannot be read now", (unsigned long long)segment->number);
+        store_retry_later(store);
+        return;
+    }
+    segment->state = SEGMENT_SEALED;
     frontier_read(store, segment);
 }

@@ -11,7 +11,7 @@ static bool annuls_somebody(const struct spool_store *store, const struct segmen
         if (dead && dead->state != SEGMENT_MOVED)
             return true;
     }
-    return segment->annuls_lost;
+    return segment->keep;
 }
 
 static bool may_leave(const struct spool_store *store, const struct segment *segment)
@@ -100,6 +100,10 @@ void retire_if_done(struct spool_store *store, struct segment *segment)
     }
     if (!may_leave(store, segment))
         return;
+    if (segment->damaged) {
+        retire_to_quarantine(store, segment);
+        return;
+    }
     bool stock = segment->header.size == store->limits.segment_size && !segment->failed &&
                  store->stock.count < store->limits.free_max;
     leave(store, segment, stock ? store->free_dir : NULL, stock);

@@ -20,9 +20,9 @@ enum spool_kind {
     SPOOL_LOG,      /* events, written by the store itself */
 };
 
-#define SPOOL_BLOCK 4096              /* groups begin and end at multiples of it */
-#define SPOOL_SEGMENT_SIZE (64u << 20) /* default size of SPOOL_MAIL and SPOOL_LOG segments */
-#define SPOOL_LARGE_MIN (256u << 10)  /* messages from this size on stream into a segment of their own */
+#define SPOOL_BLOCK        4096         /* groups begin and end at multiples of it */
+#define SPOOL_SEGMENT_SIZE (64u << 20)  /* default size of SPOOL_MAIL and SPOOL_LOG segments */
+#define SPOOL_LARGE_MIN    (256u << 10) /* messages from this size on stream into a segment of their own */
 
 /* ---- envelope: what a message carries beside its content ----
  * Tag, length, value; immutable once stored. A tag with SPOOL_MUST set must be understood: a reader that does not know
@@ -38,13 +38,13 @@ enum spool_tag {
     SPOOL_TAG_ARRIVED_US = 5,                /* u64 wall clock */
     SPOOL_TAG_CLIENT = 6,                    /* text of address and port */
     SPOOL_TAG_HELLO = 7,
-    SPOOL_TAG_PROTOCOL = 8,                  /* ESMTP ... */
+    SPOOL_TAG_PROTOCOL = 8, /* ESMTP ... */
     SPOOL_TAG_LISTENER = 9,
-    SPOOL_TAG_BODY = 10,                     /* u8 enum smtp_body */
-    SPOOL_TAG_FACTS = 11,                    /* mail_facts_pack */
+    SPOOL_TAG_BODY = 10,  /* u8 enum smtp_body */
+    SPOOL_TAG_FACTS = 11, /* mail_facts_pack */
     SPOOL_TAG_SESSION = 12,
-    SPOOL_RECIPIENT_PATH = SPOOL_MUST | 64,  /* mailbox as accepted */
-    SPOOL_RECIPIENT_ACTION = 65,             /* name of the action that the rules chose at RCPT */
+    SPOOL_RECIPIENT_PATH = SPOOL_MUST | 64, /* mailbox as accepted */
+    SPOOL_RECIPIENT_ACTION = 65,            /* name of the action that the rules chose at RCPT */
 };
 
 void spool_tag_add(struct buffer *to, uint16_t tag, struct view value);
@@ -58,8 +58,8 @@ bool spool_tag_find(struct view tags, uint16_t tag, struct view *value);
 /* ---- a stored message ---- */
 
 struct spool_place {
-    uint64_t segment; /* number, never used twice */
-    uint64_t offset;  /* of the message's record in it */
+    uint64_t segment;      /* number, never used twice */
+    uint64_t offset;       /* of the message's record in it */
     uint32_t head_size;    /* record header and envelope */
     uint64_t content_size; /* bytes of content as received */
 };
@@ -68,7 +68,7 @@ struct spool_place {
 struct spool_message {
     struct mail_id id;
     struct spool_place place;
-    struct view envelope;   /* the tags; borrowed from what was parsed */
+    struct view envelope; /* the tags; borrowed from what was parsed */
     struct mail_facts facts;
     uint32_t recipient_count;
     uint64_t body_offset; /* in the segment, of the record's own body */
@@ -79,8 +79,9 @@ bool spool_message_parse(struct view record, const struct spool_place *place, st
 
 /* Spans of the message in order: inserted bytes in memory, or a range of the segment's file. */
 struct spool_span {
-    struct view bytes;  /* .at NULL: a range of the file */
+    struct view bytes; /* .at NULL: a range of the file */
     uint64_t offset, len;
+    uint32_t crc; /* of a range: crc32c(0, its bytes) as received. Whoever reads them checks: a disk may rot (H138) */
 };
 
 struct spool_reader {
@@ -92,7 +93,7 @@ struct spool_reader {
 /* front: bytes that go out first (Return-Path), or VIEW_NONE. */
 void spool_reader_init(struct spool_reader *reader, const struct spool_message *message, struct view front);
 bool spool_reader_next(struct spool_reader *reader, struct spool_span *span); /* false: the end, or damage (bad) */
-uint64_t spool_message_size(const struct spool_message *message); /* of all pieces */
+uint64_t spool_message_size(const struct spool_message *message);             /* of all pieces */
 
 /* ---- writer ---- */
 
@@ -114,21 +115,23 @@ struct spool_writer_owner {
 };
 
 struct spool_writer_limits {
-    size_t memory_max;   /* of half-received mail: at 75 % the largest spills, at 100 % SPOOL_FULL */
-    size_t large_min;    /* SPOOL_LARGE_MIN */
-    size_t batch_max;    /* bytes of one group, most */
+    size_t memory_max; /* of half-received mail: at 75 % the largest spills, at 100 % SPOOL_FULL */
+    size_t large_min;  /* SPOOL_LARGE_MIN */
+    size_t batch_max;  /* bytes of one group, most */
 };
 
-struct spool_writer *spool_writer_new(struct os *os, const struct spool_writer_owner *owner, const struct spool_writer_limits *limits);
+struct spool_writer *spool_writer_new(struct os *os, const struct spool_writer_owner *owner,
+                                      const struct spool_writer_limits *limits);
 /* Entries must be done or dropped before. Frees itself when the last operation on disk has ended. */
 void spool_writer_free(struct spool_writer *writer);
 /* A segment from the store; the writer owns the file from now on. */
-void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
-                       struct os_file *file);
+void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64_t number, uint64_t nonce,
+                       uint64_t size, struct os_file *file);
 /* May a message begin now? false: no segment, or trouble; answer 451/452 at MAIL. */
 bool spool_writer_ready(const struct spool_writer *writer);
 /* For a store that came anew: calls tell() for each segment held, with what is durable in it. */
-void spool_writer_tell(struct spool_writer *writer, void (*tell)(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto), void *ctx);
+void spool_writer_tell(struct spool_writer *writer,
+                       void (*tell)(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto), void *ctx);
 
 enum spool_taken {
     SPOOL_TAKEN,
@@ -139,10 +142,11 @@ enum spool_taken {
 
 struct spool_entry *spool_entry_new(struct spool_writer *writer); /* NULL: 452 */
 enum spool_taken spool_entry_add(struct spool_entry *entry, struct view content);
-/* Stores it with these tags (SPOOL_TAG_* without PIECES and FACTS; copied) and `front` inserted before the content (Received ...;
- * copied). done comes once, later: ok: durable, answer 250; else 451, and it will never be delivered. The entry is then gone.
- * False: no memory, or more tags than a record can hold: done will not come; drop the entry, answer 452.
- * drop() may be called before done: the outcome is then of no interest, but the message may be stored all the same. */
+/* Stores it with these tags (SPOOL_TAG_* without PIECES and FACTS; copied) and `front` inserted before the content
+ * (Received ...; copied). done comes once, later: ok: durable, answer 250; else 451, and it will never be delivered.
+ * The entry is then gone. False: no memory, or more tags than a record can hold: done will not come; drop the entry,
+ * answer 452. drop() may be called before done: the outcome is then of no interest, but the message may be stored all
+ * the same. */
 bool spool_entry_finish(struct spool_entry *entry, struct view tags, struct view front, const struct mail_facts *facts,
                         void (*done)(void *ctx, bool ok), void *ctx);
 void spool_entry_drop(struct spool_entry *entry);
@@ -154,14 +158,14 @@ struct spool_store;
 /* Later truth about (id, recipient). Tags: free for the queue's use; text of replies and so on lies in them. */
 struct spool_event {
     struct mail_id id;
-    uint64_t segment;    /* of the message (place.segment): the event is kept until that segment is gone. 0: not known,
-                            kept until all segments that are there now are gone */
-    uint32_t recipient;  /* SPOOL_ALL: about the whole message */
-    uint8_t kind;        /* the queue's; SPOOL_EVENT_FINAL set: this recipient needs the content no more */
+    uint64_t segment;   /* of the message (place.segment): the event is kept until that segment is gone. 0: not known,
+                           kept until all segments that are there now are gone */
+    uint32_t recipient; /* SPOOL_ALL: about the whole message */
+    uint8_t kind;       /* the queue's; SPOOL_EVENT_FINAL set: this recipient needs the content no more */
     uint64_t wall_us;
     struct view tags;
 };
-#define SPOOL_ALL UINT32_MAX
+#define SPOOL_ALL         UINT32_MAX
 #define SPOOL_EVENT_FINAL 0x80
 
 struct spool_store_owner {
@@ -171,14 +175,15 @@ struct spool_store_owner {
     /* At recovery, after all messages, in the order they were logged. */
     void (*event)(void *ctx, const struct spool_event *event);
     /* A segment is ready to be handed to a writer; the owner owns the file (write-only). */
-    void (*segment)(void *ctx, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size, struct os_file *file);
+    void (*segment)(void *ctx, enum spool_kind kind, uint64_t number, uint64_t nonce, uint64_t size,
+                    struct os_file *file);
     /* An administrator must know: quarantine, failed sync, no space. */
     void (*alarm)(void *ctx, struct view text);
 };
 
 struct spool_store_limits {
     uint64_t segment_size;
-    unsigned free_max;     /* recycled segments kept */
+    unsigned free_max; /* recycled segments kept */
 };
 
 /* A segment that a living writer holds: the store reads it up to `upto` and does not touch the rest. */
@@ -189,7 +194,8 @@ struct spool_held {
 
 /* Makes an empty spool: the marker file with a fresh id, and its folders. The directory must be empty. */
 enum os_status spool_create(struct os *os, struct os_dir *dir);
-/* The lock of the whole server, tied to the returned file: OS_LOCKED when another server has it. OS_NOT_FOUND: no marker. */
+/* The lock of the whole server, tied to the returned file: OS_LOCKED when another server has it. OS_NOT_FOUND: no
+ * marker. */
 enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock);
 /* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
@@ -205,11 +211,12 @@ void spool_store_sealed(struct spool_store *store, uint64_t segment, uint64_t en
 /* The writer that held it is dead: what it left is recovered as after a crash. */
 void spool_store_orphaned(struct spool_store *store, uint64_t segment);
 /* Logs an event; done(ctx, ok) comes when it is durable (many with one sync). false: no memory. */
-bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok), void *ctx);
+bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok),
+                     void *ctx);
 /* Every recipient has a durable final event: the content may go. Once for each message that owner->message gave. */
 void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
-/* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it, and may close it when
- * it is asked for another one. */
+/* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it, and may close it
+ * when it is asked for another one. */
 struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
 /* What could not be done (no space ...) is tried again: call tick when the deadline (monotonic µs, OS_NEVER: none) is
  * reached. The deadline moves whenever the store is called or calls back. */
@@ -221,7 +228,7 @@ void spool_store_tick(struct spool_store *store);
 struct spool_look {
     void *ctx;
     void (*line)(void *ctx, struct view text); /* one line of the report */
-    bool dump;                                 /* every segment, group, message and event; else only a summary and what is wrong */
+    bool dump; /* every segment, group, message and event; else only a summary and what is wrong */
 };
 /* Returns the number of faults found; changes nothing. */
 uint64_t spool_look_at(struct os *os, struct os_dir *dir, const struct spool_look *look);

@@ -181,7 +181,9 @@ void spool_store_tick(struct spool_store *store)
     store->retry_at = OS_NEVER;
     store->fill_refused = false;
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        if (segment->walk.pos < segment->upto)
+        if (segment->orphan)
+            recover_segment(store, segment);
+        else if (segment->walk.pos < segment->upto)
             frontier_read(store, segment);
     store_look_soon(store);
 }

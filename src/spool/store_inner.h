@@ -31,28 +31,33 @@ struct segment {
     uint64_t number;
     struct segment_header header;
     enum segment_state state;
-    bool failed;         /* a sync of it failed: never written again */
-    uint64_t upto;       /* durable up to; its end when sealed */
-    struct walk walk;    /* the frontier; walk.pos: everything before is known */
-    struct list to_read; /* in store->to_read */
-    bool reading;
-    uint64_t live;      /* messages that are not forgotten */
-    struct list opened; /* in store->opened, used last: last */
-    struct os_file *file;
-    char *footer; /* collected while it is read */
-    size_t footer_len, footer_cap;
-    bool footer_lost; /* too much, or no memory: sealed without one */
-    bool sealed;      /* on disk, or not worth trying again */
-    /* at recovery */
-    struct seal seal;
-    bool footer_sound;
-    uint64_t synced;          /* what the groups say was durable */
-    uint64_t annulled_at;     /* 0: it is not */
-    bool annuls_lost;         /* no memory to note what it annuls: it stays */
+    bool failed;              /* a sync of it failed: never written again */
+    bool damaged;             /* in the end the whole file goes to quarantine/ */
+    bool orphan;              /* held by nobody, but could not be recovered yet */
+    bool keep;                /* no memory to note what depends on it: it stays */
+    uint64_t upto;            /* durable up to; its end when sealed */
+    uint64_t live;            /* messages that are not forgotten */
     struct number_set annuls; /* segments that this one annuls: it stays while they are there */
     struct number_set about;  /* log: segments its events speak of */
     struct segment *moved_to;
     uint64_t retry_at; /* evacuation failed: not before */
+
+    struct walk walk;    /* the frontier; walk.pos: everything before is known */
+    struct list to_read; /* in store->to_read */
+    bool reading;
+    struct list opened; /* in store->opened, used last: last */
+    struct os_file *file;
+
+    char *footer; /* collected while it is read */
+    size_t footer_len, footer_cap;
+    bool footer_lost; /* too much, or no memory: sealed without one */
+    bool sealed;      /* on disk, or not worth trying again */
+
+    /* at recovery */
+    struct seal seal;
+    bool footer_sound;
+    uint64_t synced;      /* what the groups say was durable */
+    uint64_t annulled_at; /* 0: it is not */
 };
 
 /* Operations on names, one job after another on store->names_queue. */

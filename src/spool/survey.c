@@ -8,6 +8,18 @@ static bool header_at(struct source *source, const struct segment_header *segmen
            group->length <= limit - pos;
 }
 
+/* Where the last record of the block ends, if one begins there although no group does. */
+static uint64_t stray_record_end(struct source *source, const struct segment_header *segment, uint64_t pos)
+{
+    struct view block = source_read(source, pos, SPOOL_BLOCK + RECORD_HEADER_SIZE);
+    struct record_header record;
+    uint64_t end = 0;
+    for (size_t at = 0; block.at && at < SPOOL_BLOCK; at += 8)
+        if (record_header_get(view_slice(block, at, block.len), segment->number, segment->nonce, pos + at, &record))
+            end = block_up(pos + at + record_size(&record));
+    return end;
+}
+
 /* The headers alone: from each to the next, block by block where there is none. */
 static void find_synced(struct source *source, const struct segment_header *segment, uint64_t limit,
                         struct survey *survey)
@@ -15,6 +27,9 @@ static void find_synced(struct source *source, const struct segment_header *segm
     struct group_header group;
     for (uint64_t pos = DATA_START; pos < limit && !source->no_memory;) {
         if (!header_at(source, segment, pos, limit, &group)) {
+            uint64_t stray = stray_record_end(source, segment, pos);
+            if (stray > survey->torn_end)
+                survey->torn_end = stray;
             pos += SPOOL_BLOCK;
             continue;
         }
@@ -46,10 +61,13 @@ bool survey_segment(struct source *source, const struct segment_header *segment,
     survey->end = survey->synced;
     while (survey->end < limit && header_at(source, segment, survey->end, limit, &group)) {
         if (!is_whole(source, segment, &group)) {
-            survey->torn_end = survey->end + block_up(group.length);
+            if (survey->torn_end < survey->end + block_up(group.length))
+                survey->torn_end = survey->end + block_up(group.length);
             break;
         }
         survey->end += block_up(group.length);
     }
+    if (survey->torn_end <= survey->end)
+        survey->torn_end = 0;
     return !source->no_memory;
 }

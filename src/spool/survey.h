@@ -7,7 +7,7 @@
 struct survey {
     uint64_t end;      /* everything before is valid, or was and is now damaged */
     uint64_t synced;   /* what the groups say was durable */
-    uint64_t torn_end; /* a group begins at `end` that is not whole; 0: none */
+    uint64_t torn_end; /* from end to here are parts of a group that is not whole; 0: none */
     bool annuls;       /* there are annul records before end */
 };
 

@@ -35,5 +35,7 @@ enum walk_step {
 void walk_init(struct walk *walk, uint64_t number, uint64_t nonce, uint64_t from, uint64_t upto);
 /* window: the bytes of the segment from window_at on; views that were given point into it. */
 enum walk_step walk_next(struct walk *walk, struct view window, uint64_t window_at);
+/* After WALK_RECORD: the record's header and head as they lie there. */
+struct view walk_raw_head(const struct walk *walk);
 
 #endif
