@@ -109,6 +109,7 @@ void qmgr_open_store(struct qmgr *qmgr)
     }
     forget_finished(qmgr);
     workers_opened(qmgr);
+    jobs_opened(qmgr);
     role_ready(&qmgr->role);
     os_later(qmgr->os, &qmgr->work);
     qmgr_arm(qmgr);

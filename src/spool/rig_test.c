@@ -23,11 +23,22 @@ static void on_need(void *ctx, enum spool_kind kind, unsigned count)
         spool_store_need(rig->store, kind, count);
 }
 
+/* Behind a slow link several notices wait, and then come at once. */
 static void on_durable(void *ctx, uint64_t segment, uint64_t upto)
 {
     struct rig *rig = ctx;
-    if (rig->store)
+    if (rig->slow && rig->late_count < LATE_MAX)
+        rig->late[rig->late_count++] = (struct spool_held){ SPOOL_MAIL, segment, upto };
+    else if (rig->store)
         spool_store_durable(rig->store, segment, upto);
+}
+
+static void hand_late(struct rig *rig)
+{
+    rig->slow = false;
+    for (size_t i = 0; i < rig->late_count; i++)
+        spool_store_durable(rig->store, rig->late[i].segment, rig->late[i].upto);
+    rig->late_count = 0;
 }
 
 static void on_sealed(void *ctx, uint64_t segment, uint64_t end)
@@ -475,6 +486,12 @@ static void act(struct rig *rig, const char *word)
         break;
     case 'o':
         replace_writer(rig);
+        break;
+    case 's':
+        rig->slow = true;
+        break;
+    case 'f':
+        hand_late(rig);
         break;
     default:
         fail_msg("no such word: %s", word);
