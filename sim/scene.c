@@ -97,7 +97,7 @@ bool sim_all_sent(const struct sim *sim)
 
 bool sim_delivered(struct sim *sim)
 {
-    return sim_host_count(sim->host, &sim->ledger) && sim_ledger_complete(&sim->ledger);
+    return sim_host_count(mem_host_disk(sim->host), &sim->ledger) && sim_ledger_complete(&sim->ledger);
 }
 
 static bool is_cut(const struct sim *sim)
@@ -136,12 +136,27 @@ static bool wait_for_copies(struct sim *sim)
     return true;
 }
 
+static bool judge(struct sim *sim, const struct mem_disk *disk)
+{
+    return sim_host_count(disk, &sim->ledger) && sim_ledger_judge(&sim->ledger);
+}
+
+/* The spool has forgotten what is delivered: so it must be durable where it lies. */
+static bool judge_durable(struct sim *sim)
+{
+    struct mem_disk *disk = mem_disk_clone(mem_host_disk(sim->host));
+    mem_disk_crash(disk, (struct mem_choice){ MEM_KEEP_NONE, 0 });
+    bool good = judge(sim, disk);
+    mem_disk_free(disk);
+    return good;
+}
+
 bool sim_finish(struct sim *sim)
 {
     if (!wait_for_senders(sim) || !wait_for_copies(sim) || is_cut(sim))
         return false;
     sim_run(sim, REST_US);
-    if (is_cut(sim) || !sim_host_count(sim->host, &sim->ledger) || !sim_ledger_judge(&sim->ledger))
+    if (is_cut(sim) || !judge(sim, mem_host_disk(sim->host)) || !judge_durable(sim))
         return false;
     sim_ledger_settle(&sim->ledger);
     return true;
@@ -151,16 +166,21 @@ bool sim_finish(struct sim *sim)
 
 static void count_windows(struct sim *sim)
 {
-    sim_host_count(sim->host, &sim->ledger);
+    sim_host_count(mem_host_disk(sim->host), &sim->ledger);
     sim_ledger_window(&sim->ledger, sim->ledger.faults);
+}
+
+void sim_uncertain(struct sim *sim)
+{
+    sim->ledger.faults++;
+    count_windows(sim);
 }
 
 void sim_power_cut(struct sim *sim, struct mem_choice choice)
 {
     sim_say(sim, "power cut, choice %d %" PRIu64, (int)choice.how, choice.value);
     mem_host_crash(sim->host, choice);
-    sim->ledger.faults++;
-    count_windows(sim);
+    sim_uncertain(sim);
     sim_host_boot(sim->host);
 }
 
@@ -189,8 +209,7 @@ bool sim_kill(struct sim *sim, const char *role, size_t nth)
     mem_process_kill(os);
     if (strcmp(role, "mailbox") != 0 && strcmp(role, "local") != 0 && !supervisor)
         return true;
-    sim->ledger.faults++;
-    count_windows(sim);
+    sim_uncertain(sim);
     mem_world_at(sim->world, now + DEATH_US, on_children_dead, sim);
     if (supervisor && sim->boots_left == 0)
         mem_world_at(sim->world, now + BOOT_US, look_after, sim);
