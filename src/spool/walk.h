@@ -20,7 +20,7 @@ struct walk {
     size_t want_len;
     struct group_header group;
     struct record_header record;
-    struct view raw; /* the record's header and head as they lie there */
+    struct view raw;        /* the record's header and head as they lie there */
     struct view head, body; /* in the window; body.at NULL when skipped */
     uint64_t damage_from, damage_to;
 };
