@@ -234,9 +234,15 @@ static void forget_finished(struct rig *rig)
         }
 }
 
+static void on_deadline(void *ctx)
+{
+    struct rig *rig = ctx;
+    rig->deadline = rig->store ? spool_store_deadline(rig->store) : OS_NEVER;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
-    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm };
+    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
     const struct spool_store_limits limits = { rig->segment_size, 2 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
@@ -244,6 +250,7 @@ static bool open_store(struct rig *rig, const struct spool_held *held, size_t he
     rig->error[error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1] = 0;
     if (rig->store)
         forget_finished(rig);
+    on_deadline(rig);
     return rig->store != NULL;
 }
 
@@ -271,9 +278,9 @@ void rig_run(struct rig *rig)
     }
     /* What is tried again has its time. */
     for (int i = 0; i < 4 && rig->store && !mem_disk_is_cut(rig_disk(rig)); i++) {
-        uint64_t at = spool_store_deadline(rig->store);
-        if (at == OS_NEVER)
+        if (rig->deadline == OS_NEVER)
             break;
+        rig->deadline = OS_NEVER;
         mem_world_run_until(rig->world, mem_world_now_us(rig->world) + 6000000);
         spool_store_tick(rig->store);
         mem_world_run(rig->world, 60000000);

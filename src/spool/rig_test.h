@@ -56,6 +56,7 @@ struct rig {
     struct os_dir *dir;
     struct spool_writer *writer;
     struct spool_store *store;
+    uint64_t deadline; /* of the store, as it said */
     uint64_t segment_size;
     size_t large_min;
     size_t memory_max;
