@@ -71,12 +71,12 @@ class Sender:
         self.reader = self.writer = None
 
     async def run(self):
-        await asyncio.sleep(self.random.random() * self.pause)
-        while not self.ledger.stopping:
+        await self.ledger.rest(self.random.random() * self.pause)
+        while not self.ledger.stopping.is_set():
             try:
                 await self.session()
             except (OSError, EOFError, Refused, asyncio.TimeoutError):
-                await asyncio.sleep(self.random.uniform(0.02, 0.2))
+                await self.ledger.rest(self.random.uniform(0.02, 0.2))
             finally:
                 if self.writer:
                     self.writer.transport.abort()
@@ -91,8 +91,8 @@ class Sender:
             raise Refused
         for _ in range(self.per_connection):
             await self.send()
-            await asyncio.sleep(self.random.expovariate(1 / self.pause))
-            if self.ledger.stopping:
+            await self.ledger.rest(self.random.expovariate(1 / self.pause))
+            if self.ledger.stopping.is_set():
                 break
         self.writer.write(b"QUIT\r\n")
         await self.reply()
@@ -148,27 +148,36 @@ class Ledger:
         self.read_boxes = list(read_boxes)     # a mail reader takes mail out of new/ there, so that copies can be seen
         self.tries = {}
         self.kills = []                        # (time, role)
-        self.stopping = False
+        self.started = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.load()), daemon=True)
 
     def __enter__(self):
         self.thread.start()
+        self.started.wait()
         return self
 
     def __exit__(self, *_):
-        self.stopping = True
+        self.loop.call_soon_threadsafe(self.stopping.set)
         self.thread.join()
 
+    async def rest(self, seconds):
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
     async def load(self):
+        self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
+        self.started.set()
         styles = [style for style, (count, *_) in STYLES.items() for _ in range(count * SENDERS // 100)]
         senders = [Sender(self, number, style).run() for number, style in enumerate(styles)]
         await asyncio.gather(self.read_mail(), *senders)
 
     async def read_mail(self):
-        while not self.stopping:
+        while not self.stopping.is_set():
             for box in self.read_boxes:
                 take_out(self.folder / box)
-            await asyncio.sleep(READER_PAUSE_SECONDS)
+            await self.rest(READER_PAUSE_SECONDS)
 
     def promised(self):
         """{(token, box)} of what must be there."""

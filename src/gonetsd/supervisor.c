@@ -369,7 +369,7 @@ static void equip(struct child *c)
     ipc_hello_pack(&frame, &(struct ipc_hello){ IPC_VERSION, IPC_SUPERVISOR, c->instance });
     post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
     post_config(c);
-    post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->lock }, false);
+    post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->locks.server }, false);
     if (c->role == IPC_QMGR)
         post_handle(c, (struct ipc_handle){ .what = IPC_A_SPOOL }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->spool }, false);
     if (c->role == IPC_LOCAL && setup->mail)

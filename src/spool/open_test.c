@@ -53,8 +53,8 @@ static void test_absent_marker(void **state)
     (void)state;
     start(&rig, "no marker");
     remove_file(&rig, "spool");
-    struct os_file *lock = NULL;
-    assert_int_equal(spool_lock(rig.os, rig.dir, &lock), OS_NOT_FOUND);
+    struct spool_locks locks;
+    assert_int_equal(spool_lock(rig.os, rig.dir, &locks), OS_NOT_FOUND);
     /* Nor does anybody make a new spool over the old one. */
     assert_int_equal(spool_create(rig.os, rig.dir), OS_EXISTS);
     expect_refusal(&rig, "mounted");
@@ -115,9 +115,9 @@ static void test_lock(void **state)
         for (int i = 0; i < 10; i++) {
             enum os_status status;
             processes[i] = mem_process_new(rig.host);
-            struct os_file *lock = NULL;
+            struct spool_locks locks;
             struct os_dir *dir = os_dir_path(processes[i], "/spool", &status);
-            status = spool_lock(processes[i], dir, &lock);
+            status = spool_lock(processes[i], dir, &locks);
             assert_int_equal(status, winner < 0 ? OS_OK : OS_LOCKED);
             if (status == OS_OK)
                 winner = i;
