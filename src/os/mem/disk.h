@@ -84,6 +84,7 @@ struct mem_disk {
     uint64_t size; /* all files together, at most */
     uint64_t cut_at;
     bool cut, read_only;
+    uint64_t sync_errors; /* so many syncs have failed */
     size_t handles;
     struct fault faults[MEM_FAULTS_MAX];
     size_t fault_count;

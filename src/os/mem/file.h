@@ -22,6 +22,7 @@ struct os_dir {
     struct handle handle;
     struct inode *inode; /* NULL: cut */
     uint64_t boot;
+    uint64_t sync_errors; /* of the disk, as this handle has seen them */
 };
 
 /* The end of a path: the directory, the last name in it, and what it stands for (NULL: nothing). */

@@ -60,9 +60,11 @@ static void sync_failed(struct os_op *op)
 {
     if (is_on_file(op)) {
         mem_sync_failed((*op->file)->open->inode);
+        (*op->file)->open->inode->disk->sync_errors++;
         return;
     }
     list_each(link, &op->dir->inode->disk->inodes) mem_sync_failed(list_entry(link, struct inode, in_disk));
+    op->dir->sync_errors = ++op->dir->inode->disk->sync_errors;
 }
 
 /* An operation that was begun and refused: some leave traces all the same. */
