@@ -5,8 +5,8 @@
 
 #include "gonetsd/transaction.h"
 
-#define LINGER_US UINT64_C(1000000) /* from our last word to the end of the link */
-#define LEFTOVER_MAX (256 * 1024)    /* bytes of input that are read and thrown away meanwhile */
+#define LINGER_US    UINT64_C(1000000) /* from our last word to the end of the link */
+#define LEFTOVER_MAX (256 * 1024)      /* bytes of input that are read and thrown away meanwhile */
 
 static void on_stream(void *ctx, unsigned events);
 

@@ -10,7 +10,8 @@
 
 #define CONFIG_PIECE 32768
 #define RESTART_US_MIN UINT64_C(50000)
-#define RESTART_US_MAX UINT64_C(10000000)
+#define RESTART_US_MAX UINT64_C(1000000) /* whoever can make a role crash should not gain more by it */
+#define RESTART_SHARE  2 /* who worked this many times as long as the pause before is not in a crash loop */
 #define STOP_US_MAX UINT64_C(10000000) /* then what is left is ended by force */
 
 /* A frame, with its handle, that waits until the child's link has room. */
@@ -279,7 +280,7 @@ static void log_exit(struct child *c, int code)
 static void restart_later(struct child *c)
 {
     uint64_t now = os_now_us(c->supervisor->os);
-    bool was_well = c->ready && now - c->started_us > RESTART_US_MAX;
+    bool was_well = c->ready && now - c->started_us > RESTART_SHARE * c->pause_us;
     c->pause_us = was_well || c->pause_us == 0 ? RESTART_US_MIN : c->pause_us * 2;
     if (c->pause_us > RESTART_US_MAX)
         c->pause_us = RESTART_US_MAX;
