@@ -11,6 +11,7 @@ struct open_file {
     struct inode *inode;
     uint64_t boot; /* of the disk: after a crash it is good for nothing */
     bool reads, writes;
+    uint64_t sync_errors; /* of the inode, as have been told here */
 };
 
 struct os_file {
