@@ -116,11 +116,19 @@ static bool complain(struct sim *sim, const char *what)
     return false;
 }
 
+/* Time passes, and an init starts a server again that has ended. */
+static void pass(struct sim *sim, uint64_t us)
+{
+    if (!is_cut(sim) && !sim_host_runs(sim->host))
+        sim_host_boot(sim->host);
+    sim_run(sim, us);
+}
+
 static bool wait_for_senders(struct sim *sim)
 {
     uint64_t until = mem_world_now_us(sim->world) + SEND_US_MAX;
     while (!sim_all_sent(sim) && !is_cut(sim) && mem_world_now_us(sim->world) < until)
-        sim_run(sim, SECOND_US / 10);
+        pass(sim, SECOND_US / 10);
     return sim_all_sent(sim) || is_cut(sim) || complain(sim, "senders do not get through");
 }
 
@@ -131,7 +139,7 @@ static bool wait_for_copies(struct sim *sim)
             return false;
         if (pause > DELIVER_US_MAX)
             break;
-        sim_run(sim, pause);
+        pass(sim, pause);
     }
     return true;
 }

@@ -198,7 +198,7 @@ class Trial:
                 f"{'; refused to start' if self.refused_start else ''}{'' if self.settled else '; some were late'}; {self.seconds:.1f} s")
 
 
-TRIALS = [("smtpd", DATASYNC, range(1, 60) if DEEP else [1, 2, 3, 5, 8, 13]),
+TRIALS = [("smtpd", DATASYNC, range(1, 60) if DEEP else [1, 2, 3, 5, 8, 13, 21, 34]),
           ("qmgr", DATASYNC | SYNC, range(1, 80) if DEEP else [*range(1, 12), 14, 20]),
           ("mailbox", DATASYNC | SYNC | SYNCFS, range(1, 30) if DEEP else [1, 4, 7])]
 
