@@ -126,7 +126,7 @@ static void keep_hello(struct session *s)
         memcpy(s->hello, name.at, name.len);
 }
 
-/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too (mission A2). */
+/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too. */
 static void answer_hello(struct session *s, struct buffer *out)
 {
     char memory[512];

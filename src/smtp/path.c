@@ -204,7 +204,7 @@ static bool fits(const struct smtp_path *path)
     return route + path->local.len + 1 + path->domain.len <= MAILBOX_MAX;
 }
 
-/* The name of "Name <a@b>" (mission A4). A "=" before the bracket shows that this is a parameter's value. */
+/* The name of "Name <a@b>". A "=" before the bracket shows that this is a parameter's value. */
 static void skip_name(struct view *text)
 {
     bool quoted = false;

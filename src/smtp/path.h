@@ -19,8 +19,8 @@ struct smtp_path {
 
 enum smtp_path_flags {
     SMTP_PATH_NULL = 1,    /* <> allowed (reverse-path) */
-    SMTP_PATH_BARE = 2,    /* a local part without domain allowed: postmaster, rich (mission A5) */
-    SMTP_PATH_LENIENT = 4, /* also "Name <a@b>" and blanks inside the brackets (mission A4) */
+    SMTP_PATH_BARE = 2,    /* a local part without domain allowed: postmaster, rich */
+    SMTP_PATH_LENIENT = 4, /* also "Name <a@b>" and blanks inside the brackets */
     SMTP_PATH_UTF8 = 8,    /* RFC 6531: UTF-8 in local part and labels */
 };
 
