@@ -245,7 +245,7 @@ static void on_deadline(void *ctx)
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
     const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
-    const struct spool_store_limits limits = { rig->segment_size, 2 };
+    const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
     rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);

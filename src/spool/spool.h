@@ -186,6 +186,7 @@ struct spool_store_owner {
 struct spool_store_limits {
     uint64_t segment_size;
     unsigned free_max; /* recycled segments kept */
+    uint64_t disk_free_min; /* bytes left on the disk, below which no segment for mail is prepared */
 };
 
 /* A segment that a living writer holds: the store reads it up to `upto` and does not touch the rest. */
