@@ -4,7 +4,7 @@ PREFIX = /usr/local
 SETUP = $(MESON) setup -Dprefix=$(PREFIX)
 TIME = 60
 
-.PHONY: all help run test hazards fuzz install clean
+.PHONY: all help run test hazards bench fuzz install clean
 
 all: build/build.ninja ## build into build/
 	@ninja -C build --quiet
@@ -21,6 +21,9 @@ test: ## everything is tested; the last line is the count
 
 hazards: ## which of the known dangers are covered by tests that ran and passed
 	@exec test/hazards
+
+bench: all ## measure beside other mail servers, as root (bench/run says how)
+	@exec bench/run
 
 fuzz: ## random input against the parsers (TIME=60: seconds in all)
 	@etc/need fuzz

@@ -1,11 +1,16 @@
 """A Gonets server for one test: started on a free loopback port in a scratch folder, stopped by its own pid."""
 
+import contextlib
 import json
 import os
 import pathlib
+import pwd
+import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -13,6 +18,7 @@ BUILD = pathlib.Path(os.environ.get("GONETS_BUILD", ROOT / "build")).resolve()
 GONETS = BUILD / "gonets"
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 15
+SANITIZER = re.compile(r"(.*ERROR: \w+Sanitizer(?:.*\n){,20}|.*runtime error: .*)")
 
 
 def suites():
@@ -27,6 +33,22 @@ def free_port():
         return s.getsockname()[1]
 
 
+@contextlib.contextmanager
+def shared_folder():
+    """A scratch folder into which every account may look, as an accounts' home: pytest's own are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="gonets-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder)
+
+
+def folder_of_nobody(path):
+    """Where mail for the account nobody can be put; ours when we are not root."""
+    path.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(path, "nobody")
+    return path
+
+
 def wait_for(condition, seconds=10, what="condition"):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -37,13 +59,23 @@ def wait_for(condition, seconds=10, what="condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
+@contextlib.contextmanager
+def serving(config=None, **more):
+    """A server in a folder of its own, which does not run as root even when we do, stopped in good order at the end."""
+    with shared_folder() as folder:
+        with Server(folder_of_nobody(folder / "s"), config, user="nobody", **more) as server:
+            yield server
+            assert server.stop() == 0, server.log()
+
+
 class Client:
     """SMTP by hand: bytes out, replies in."""
 
-    def __init__(self, port, timeout=20):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port, timeout=20, source="127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept = b""
+        self.greeted = False
 
     def __enter__(self):
         return self
@@ -62,6 +94,22 @@ class Client:
             self.kept += more
         line, self.kept = self.kept.split(b"\n", 1)
         return line + b"\n"
+
+    def begin(self, recipient="you@example.org", sender="me@example.org"):
+        """Everything up to the 354."""
+        if not self.greeted:
+            assert self.reply()[0] == 220 and self.say("EHLO client.example")[0] == 250
+            self.greeted = True
+        for command in (f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA"):
+            reply = self.say(command)
+            if reply[0] not in (250, 354):
+                return reply
+        return reply
+
+    def mail(self, content, recipient="you@example.org"):
+        """The reply to a whole message (its lines end in CRLF), or the one that came in place of a 250 or 354."""
+        reply = self.begin(recipient)
+        return self.say(content + b".\r\n") if reply[0] == 354 else reply
 
     def reply(self):
         """One whole reply: (code, its lines as text)."""
@@ -87,7 +135,8 @@ class Client:
 class Server:
     """`gonets try` (config None) or `gonets serve` with a configuration: %(spool)s, %(port)s and %(dir)s are filled in."""
 
-    def __init__(self, folder, config=None, env=None, wrapper=()):
+    def __init__(self, folder, config=None, env=None, wrapper=(), user=None):
+        self.user = user if os.geteuid() == 0 else None
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.config = config
@@ -104,15 +153,34 @@ class Server:
 
     def __exit__(self, *_):
         self.kill()
+        assert not SANITIZER.search(self.log()), "\n".join(SANITIZER.findall(self.log()))
+
+    def program(self):
+        """Where another account can start it too."""
+        if not self.user:
+            return GONETS
+        place = self.folder / "bin"
+        if not place.exists():
+            place.mkdir()
+            for name in ("gonets", "gonetsd"):
+                shutil.copy(BUILD / name, place)
+        return place / "gonets"
+
+    def account(self):
+        """As whom it is started, for subprocess."""
+        if not self.user:
+            return {}
+        entry = pwd.getpwnam(self.user)
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
     def command(self):
         if self.config is None:
-            return [GONETS, "try", "--dir", self.folder / "mail", "--port", str(self.port)]
+            return [self.program(), "try", "--dir", self.folder / "mail", "--port", str(self.port)]
         path = self.folder / "gonets.conf"
         path.write_text(self.config % {"spool": self.spool, "port": self.port, "dir": self.folder})
         if not self.spool.exists():
-            subprocess.run([GONETS, "spool", "create", self.spool], check=True)
-        return [GONETS, "serve", "-c", path]
+            subprocess.run([self.program(), "spool", "create", self.spool], check=True, **self.account())
+        return [self.program(), "serve", "-c", path]
 
     def launch(self):
         """Starts it and does not wait."""
@@ -120,7 +188,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self.mark = log.tell()
             self.process = subprocess.Popen(self.wrapper + self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            env=self.env, start_new_session=True)
+                                            env=self.env, start_new_session=True, **self.account())
 
     def start(self):
         self.launch()
@@ -149,25 +217,35 @@ class Server:
                     found.append(event)
         return found
 
-    def processes(self):
-        """{pid: role} of the server and all its processes; the supervisor is "super"."""
-        found = {}
+    def running(self):
+        """Pids of all that it started and that still runs, if only to end."""
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                session = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[3])
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if session == self.process.pid and b"gonetsd" in words[0]:
-                role = words[words.index(b"--role") + 1].decode() if b"--role" in words else "super"
-                found[int(entry.name)] = role
+            if int(fields[3]) == self.process.pid and fields[0] not in "ZX":
+                yield int(entry.name)
+
+    def processes(self):
+        """{pid: role} of the server and all its processes; the supervisor is "super"."""
+        found = {}
+        for pid in self.running():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"gonetsd" in words[0]:
+                found[pid] = words[words.index(b"--role") + 1].decode() if b"--role" in words else "super"
         return found
 
     def stop(self):
         """Asks it to stop, as an administrator would; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        for pid, role in self.processes().items():
+            if role == "super":  # what wraps it may not hand signals on
+                os.kill(pid, signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS_MAX)
         finally:
@@ -181,15 +259,29 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait()
-        wait_for(lambda: not self.processes(), 10, "the end of all processes")
+        wait_for(lambda: not list(self.running()), 10, "the end of all processes")
 
-    def client(self, timeout=20):
-        return Client(self.port, timeout)
+    def client(self, timeout=20, source="127.0.0.1"):
+        return Client(self.port, timeout, source)
 
     def mails(self):
         """Files in new/ in the order of their names."""
         new = self.maildir / "new"
         return sorted(new.iterdir()) if new.is_dir() else []
+
+    def settle(self, recipient, seconds=20):
+        """Until everything taken so far is delivered; a message to this recipient, which no test counts, shows it. Only of
+        servers with one worker that log JSON."""
+        with self.client() as c:
+            code, lines = c.mail(b"the last\r\n", recipient)
+            assert code == 250, lines
+            last = lines[0].split()[-1]
+
+        def is_settled():
+            taken = self.events("accepted")
+            count = sum(event["recipients"] for event in taken)
+            return any(event["id"] == last for event in taken) and count == len(self.events("delivered"))
+        wait_for(is_settled, seconds, "delivery of everything")
 
     def wait_mails(self, count, seconds=20):
         wait_for(lambda: len(self.mails()) >= count, seconds, f"{count} mails in {self.maildir}")

@@ -21,12 +21,12 @@ struct network {
 
 bool address_is_v4(const struct address *a);
 bool address_is_loopback(const struct address *a);
-bool address_parse_ip(struct view text, struct address *a);       /* "192.0.2.1", "::1", "fe80::1%3"; port stays */
+bool address_parse_ip(struct view text, struct address *a); /* "192.0.2.1", "::1", "fe80::1%3"; port stays */
 /* "192.0.2.1:25", "[::1]:25", "*:25" (any address: ::), ":25". */
 bool address_parse(struct view text, struct address *a);
 void address_add_ip(struct buffer *to, const struct address *a);
-void address_add(struct buffer *to, const struct address *a);     /* with port, IPv6 in brackets */
-bool network_parse(struct view text, struct network *n);          /* "10.0.0.0/8", "::1", host bits must be 0 */
+void address_add(struct buffer *to, const struct address *a); /* with port, IPv6 in brackets */
+bool network_parse(struct view text, struct network *n);      /* "10.0.0.0/8", "::1", host bits must be 0 */
 bool network_has(const struct network *n, const struct address *a);
 
 #endif

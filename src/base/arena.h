@@ -16,8 +16,8 @@ struct arena {
 };
 
 void arena_init(struct arena *a, size_t chunk, size_t limit);
-void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned to 16; NULL at the limit */
+void *arena_alloc(struct arena *a, size_t size);           /* zeroed, aligned to 16; NULL at the limit */
 struct view arena_copy(struct arena *a, struct view text); /* NUL put behind it; .at NULL at the limit */
-void arena_reset(struct arena *a);                 /* frees everything; the arena can be used again */
+void arena_reset(struct arena *a);                         /* frees everything; the arena can be used again */
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 
 void base64_add(struct buffer *to, struct view bytes);
-bool base64_decode(struct buffer *to, struct view text); /* false: another byte, wrong padding, bits left over, no room */
+bool base64_decode(struct buffer *to,
+                   struct view text); /* false: another byte, wrong padding, bits left over, no room */
 
 #endif

@@ -17,7 +17,7 @@ struct heap {
     size_t count, cap;
 };
 
-#define heap_entry(item, type, member) ((type *)((char *)(item) - offsetof(type, member)))
+#define heap_entry(item, type, member) ((type *)((char *)(item)-offsetof(type, member)))
 
 void heap_init(struct heap *h);
 void heap_free(struct heap *h);

@@ -9,12 +9,15 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(head) { &(head), &(head) }
-#define list_entry(link, type, member) ((type *)((char *)(link) - offsetof(type, member)))
-#define list_each(link, head) for (struct list *link = (head)->next; link != (head); link = link->next)
+#define LIST_INIT(head)                                                                                                \
+    {                                                                                                                  \
+        &(head), &(head)                                                                                               \
+    }
+#define list_entry(link, type, member) ((type *)((char *)(link)-offsetof(type, member)))
+#define list_each(link, head)          for (struct list *link = (head)->next; link != (head); link = link->next)
 /* The member at hand may be removed. */
-#define list_each_safe(link, head) \
-    for (struct list *link = (head)->next, *link##_next = link->next; link != (head); \
+#define list_each_safe(link, head)                                                                                     \
+    for (struct list *link = (head)->next, *link##_next = link->next; link != (head);                                  \
          link = link##_next, link##_next = link->next)
 
 static inline void list_init(struct list *head)

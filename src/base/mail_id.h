@@ -6,7 +6,7 @@
 
 #include "base/view.h"
 
-#define MAIL_ID_SIZE 15
+#define MAIL_ID_SIZE      15
 #define MAIL_ID_TEXT_SIZE 24
 
 struct mail_id {

@@ -18,7 +18,7 @@ struct map {
     uint64_t seed[2];
 };
 
-#define map_entry(item, type, member) ((type *)((char *)(item) - offsetof(type, member)))
+#define map_entry(item, type, member) ((type *)((char *)(item)-offsetof(type, member)))
 
 void map_init(struct map *m, const uint8_t seed[16]);
 void map_free(struct map *m); /* the table; not the items */

@@ -7,7 +7,7 @@
 #include "base/address.h"
 #include "base/arena.h"
 
-#define CONF_FILE_MAX       (16u << 20)  /* bytes of one file */
+#define CONF_TEXT_MAX       (64u << 20)  /* bytes of one text; what conf_print() writes always fits, see conf_file.h */
 #define CONF_LINE_MAX       (64u << 10)  /* bytes of one line */
 #define CONF_TABLE_MAX      1000000      /* keys of one table */
 #define CONF_STATEMENTS_MAX 1000         /* tables, actions, rules, listeners: of each kind */
@@ -120,6 +120,7 @@ void conf_free(struct conf *conf);
 /* The effective configuration, with defaults and tables inline, as text that conf_parse takes again and gives the same
  * conf: what roles get, and what `gonets check --print` shows. false: no room. */
 bool conf_print(const struct conf *conf, struct buffer *to);
+bool conf_print_new(const struct conf *conf, struct buffer *to); /* in new memory: to->at is the caller's to free() */
 /* One line for each limit: name, value, of what, what happens when it is reached. false: no room. */
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
 

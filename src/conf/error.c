@@ -1,8 +1,8 @@
 /* Errors: said in words, kept in the order of the files, with a guess at what was meant. */
 #include "conf/parser.h"
 
-#define SAID_MAX       64 /* bytes of a word that are repeated in an error */
-#define GUESS_MAX      2  /* edits */
+#define SAID_MAX       128 /* bytes of a word that are repeated in an error */
+#define GUESS_MAX      2   /* edits */
 #define GUESS_WORD_MAX 64
 
 void *conf_alloc(struct conf_parser *p, size_t size)

@@ -167,7 +167,7 @@ bool conf_lexer_check(struct conf_lexer lexer, struct conf_word *at)
 {
     struct view *rest = &lexer.rest;
     while (rest->len) {
-        bool too_long = rest->at - lexer.line_start >= CONF_LINE_MAX;
+        bool too_long = rest->at - lexer.line_start >= CONF_LINE_MAX && line_end_len(*rest) == 0;
         if (too_long || is_control(*rest)) {
             *at = word_here(&lexer, CONF_BAD);
             at->text =

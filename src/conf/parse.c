@@ -246,8 +246,8 @@ static bool read_text(struct conf_parser *p, const struct conf_word *at, struct 
         conf_say(p, at, "cannot read '%.*s': %.*s", VIEW_FORMAT(path), VIEW_FORMAT(error));
         return false;
     }
-    if (text.len > CONF_FILE_MAX) {
-        conf_say(p, at, "'%.*s' is longer than 16M", VIEW_FORMAT(path));
+    if (text.len > CONF_TEXT_MAX) {
+        conf_say(p, at, "'%.*s' is longer than 64M", VIEW_FORMAT(path));
         return false;
     }
     conf_lexer_init(lexer, path, p->file_count++, text, &p->conf->arena);

@@ -213,7 +213,7 @@ static void test_actions(void **state)
         { "action b maildir /%{local}%{domain}", "c:1:18: '/%{local}%{domain}' has two values in one component, where "
                                                  "they could run together: use %{address}, or a slash between\n" },
         { "action b maildir /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}",
-          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local...' has more than 55 bytes "
+          "c:1:18: '/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%{local}' has more than 55 bytes "
           "beside a value in one component\n" },
         { "action b maildir /a//b", "c:1:18: '/a//b' has an empty component\n" },
         { "action b maildir //b", "c:1:18: '//b' has an empty component\n" },
@@ -355,12 +355,113 @@ static void test_missing(void **state)
     check_rows(rows, ROWS(rows), "");
 }
 
+/* ---- limits of the configuration itself: what is just inside is good, one more is an error like any other ---- */
+
+static const char *errors_of(const char *text)
+{
+    static char errors[65536];
+    struct conf conf;
+    test_errors(test_parse_text(&conf, text), errors, sizeof errors);
+    conf_free(&conf);
+    return errors;
+}
+
+static void test_line_limit(void **state)
+{
+    static char text[CONF_LINE_MAX + sizeof GOOD + 2];
+    (void)state;
+    for (size_t len = CONF_LINE_MAX - 1; len <= CONF_LINE_MAX + 1; len++) {
+        memset(text, '#', len);
+        snprintf(text + len, sizeof text - len, "\n" GOOD);
+        assert_string_equal(errors_of(text),
+                            len <= CONF_LINE_MAX ? "" : "c:1:65537: a line of more than 65536 bytes\n");
+    }
+}
+
+static void test_statement_limit(void **state)
+{
+    static const struct {
+        const char *format, *what;
+        unsigned others; /* in GOOD */
+    } rows[] = { { "listen 10.0.%u.%u:1\n", "more than 1000 listeners", 1 },
+                 { "action b%u-%u hold\n", "more than 1000 actions", 1 },
+                 { "table t%u-%u {}\n", "more than 1000 tables", 0 },
+                 { "match for domain a%u-%u.example action a\n", "more than 1000 rules", 1 } };
+    static char text[65536];
+    (void)state;
+    for (size_t row = 0; row < ROWS(rows); row++)
+        for (unsigned extra = 0; extra < 3; extra++) {
+            size_t len = 0;
+            for (unsigned i = 0; i < CONF_STATEMENTS_MAX - rows[row].others + extra; i++)
+                len += (size_t)snprintf(text + len, sizeof text - len, rows[row].format, i / 250, i % 250);
+            snprintf(text + len, sizeof text - len, GOOD);
+            const char *errors = errors_of(text);
+            assert_row(extra ? strstr(errors, rows[row].what) != NULL : !*errors, errors);
+        }
+}
+
+static bool read_deep(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
+{
+    char memory[64];
+    struct buffer next = BUFFER_OF(memory);
+    (void)error;
+    buffer_addf(&next, "include /%zu\n", path.len > 1 ? strtoul(path.at + 1, NULL, 10) + 1 : 2);
+    *text = view_equal(path, view_of(ctx)) ? VIEW(GOOD) : arena_copy(arena, buffer_view(&next));
+    return text->at != NULL;
+}
+
+static void test_depth_limit(void **state)
+{
+    struct conf conf;
+    char errors[256], last[] = "/20";
+    (void)state;
+    assert_null(conf_parse(&conf, VIEW("c"), &(struct conf_source){ last, read_deep }));
+    conf_free(&conf);
+    last[2] = '1';
+    last[1] = '3';
+    test_errors(conf_parse(&conf, VIEW("c"), &(struct conf_source){ last, read_deep }), errors, sizeof errors);
+    assert_string_equal(errors, "/20:1:9: '/21' is included too deep: 20 files at most\n");
+    conf_free(&conf);
+}
+
+static void test_error_limit(void **state)
+{
+    static char text[4096];
+    unsigned count = 0;
+    (void)state;
+    for (unsigned i = 0; i < 150; i++)
+        strcat(text, "x\n");
+    for (const char *error = errors_of(text); (error = strchr(error, '\n')); error++)
+        count++;
+    assert_int_equal(count, CONF_ERRORS_MAX);
+}
+
+static void test_long_word(void **state)
+{
+    static char text[2048], word[1501], expected[512];
+    (void)state;
+    memset(word, 'x', sizeof word - 1);
+    snprintf(text, sizeof text, "%s\n" GOOD, word);
+    snprintf(expected, sizeof expected, "c:1:1: unknown word '%.128s...'\n", word);
+    assert_string_equal(errors_of(text), expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statements), cmocka_unit_test(test_settings), cmocka_unit_test(test_listen_and_include),
-        cmocka_unit_test(test_tables),     cmocka_unit_test(test_actions),  cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_statements),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_listen_and_include),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_line_limit),
+        cmocka_unit_test(test_statement_limit),
+        cmocka_unit_test(test_depth_limit),
+        cmocka_unit_test(test_error_limit),
+        cmocka_unit_test(test_long_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

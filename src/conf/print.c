@@ -1,6 +1,7 @@
 /* The effective configuration as text, and the limits for people. */
 #include "conf/value.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Every character is harmless wherever the word stands; braces when they follow a % and are closed. */
@@ -69,7 +70,7 @@ static void print_table(struct buffer *to, const struct conf_table *table)
     buffer_add_text(to, " {\n");
     for (size_t i = 0; i < table->entry_count; i++) {
         const struct conf_entry *entry = &table->entries[i];
-        buffer_add_text(to, "    ");
+        buffer_add_text(to, "  ");
         add_word(to, entry->key);
         if (entry->value.at) {
             buffer_add_text(to, ": ");
@@ -188,6 +189,20 @@ bool conf_print(const struct conf *conf, struct buffer *to)
         buffer_add_char(to, '\n');
     }
     return !to->full;
+}
+
+bool conf_print_new(const struct conf *conf, struct buffer *to)
+{
+    for (size_t size = 65536; size <= CONF_TEXT_MAX; size *= 4) {
+        char *memory = malloc(size);
+        if (!memory)
+            return false;
+        buffer_init(to, memory, size);
+        if (conf_print(conf, to))
+            return true;
+        free(memory);
+    }
+    return false;
 }
 
 static void pad(struct buffer *to, size_t start, size_t width)

@@ -1,5 +1,5 @@
-/* A mailbox that is open: shared by the jobs that go into it, closed when it has none. Under a steady stream it is opened
- * anew every second, so that a mailbox that its owner has renamed or replaced is not written to for long. */
+/* A mailbox that is open: shared by the jobs that go into it, closed when it has none. Under a steady stream it is
+ * opened anew every second, so that a mailbox that its owner has renamed or replaced is not written to for long. */
 #ifndef DELIVER_BOX_H
 #define DELIVER_BOX_H
 
@@ -10,15 +10,15 @@
 #define DELIVER_BOX_US_MAX 1000000
 
 struct deliver_box {
-    struct map_item key;      /* kind, base and rest */
+    struct map_item key; /* kind, base and rest */
     struct list all;
     struct deliver *deliver;
-    struct list waiting;      /* jobs, until it is open */
-    unsigned users;           /* jobs, and whoever else needs it */
+    struct list waiting; /* jobs, until it is open */
+    unsigned users;      /* jobs, and whoever else needs it */
     bool open, mbox;
     uint64_t since_us;
-    const char *base, *rest;  /* behind the key */
-    struct os_dir *base_dir;  /* owned unless it is the mail directory */
+    const char *base, *rest; /* behind the key */
+    struct os_dir *base_dir; /* owned unless it is the mail directory */
     struct deliver_folder folder;
     struct os_dir *dir;       /* the Maildir, or the directory of the mbox */
     struct os_dir *tmp, *new; /* of a Maildir */
@@ -29,7 +29,7 @@ struct deliver_box {
     struct os_request request;
     const struct os_op *sync; /* of new, in the present turn; see maildir.c */
     struct deliver_mbox session;
-    char text[];              /* the key: kind, base, NUL, rest, NUL */
+    char text[]; /* the key: kind, base, NUL, rest, NUL */
 };
 
 /* The job's message is read: finds or opens its mailbox, and gives the job to it. */

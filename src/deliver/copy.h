@@ -8,16 +8,16 @@
 struct deliver_copy {
     struct os_queue *queue;
     const struct deliver_letter *letter;
-    struct os_file *from;  /* segment */
+    struct os_file *from; /* segment */
     struct os_file **to;
-    uint64_t offset;       /* where the next byte goes in `to`; at the end: behind the last one */
+    uint64_t offset; /* where the next byte goes in `to`; at the end: behind the last one */
     struct deliver_filter filter;
     struct spool_reader reader;
     struct spool_span span; /* what is left of the present one */
     bool ended, reading;
     char *memory, *in;
     struct buffer out;
-    uint64_t content_at;   /* how much of the content went through */
+    uint64_t content_at; /* how much of the content went through */
     struct os_slice slice;
     struct os_op ops[2];
     struct os_request request;

@@ -101,7 +101,8 @@ static void damaged(struct deliver *deliver, struct deliver_job *job, const char
     buffer_addf(&text, "message %s in the spool (segment %llu, offset %llu): %s", id,
                 (unsigned long long)job->place.segment, (unsigned long long)job->place.offset, why);
     deliver->owner.alarm(deliver->owner.ctx, buffer_view(&text));
-    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0, "the stored message is damaged or cannot be read: %s", why);
+    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0, "the stored message is damaged or cannot be read: %s",
+                       why);
 }
 
 void deliver_copy_failed(struct deliver *deliver, struct deliver_job *job)

@@ -18,42 +18,43 @@
 #include "deliver/result.h"
 
 #define DELIVER_MEMORY_MAX (16u << 20) /* of messages on their way; one message is taken whatever its size */
-#define DELIVER_READS_MAX 64           /* messages read with one request */
-#define DELIVER_ANY_USER UINT32_MAX
-#define DELIVER_NAME_SIZE 256          /* of a file in a Maildir */
+#define DELIVER_READS_MAX  64          /* messages read with one request */
+#define DELIVER_ANY_USER   UINT32_MAX
+#define DELIVER_NAME_SIZE  256 /* of a file in a Maildir */
 
 struct deliver_box;
 
 struct deliver_job {
-    struct list link;              /* of whoever has it at the moment */
+    struct list link; /* of whoever has it at the moment */
     struct list all;
     /* what the caller says */
     struct mail_id id;
     uint32_t recipient;
     struct spool_place place;
-    struct os_file *content;       /* of the segment: borrowed, open until the job is done */
+    struct os_file *content; /* of the segment: borrowed, open until the job is done */
     bool mbox;
-    uint32_t owner;                /* to whom an mbox must belong; or DELIVER_ANY_USER */
-    const char *base, *rest;       /* struct deliver_place; they live as long as the job */
+    uint32_t owner;          /* to whom an mbox must belong; or DELIVER_ANY_USER */
+    const char *base, *rest; /* struct deliver_place; they live as long as the job */
     /* what came of it; outcome 0: not tried, since we stop */
     struct deliver_result result;
     /* on its way */
     struct deliver_box *box;
     struct deliver_letter letter;
-    size_t memory;                 /* counted for it */
-    struct deliver_copy *copy;     /* of a large message */
-    struct os_file *file;          /* Maildir: what is being written */
+    size_t memory;             /* counted for it */
+    struct deliver_copy *copy; /* of a large message */
+    struct os_file *file;      /* Maildir: what is being written */
     struct os_slice slice;
-    struct os_op *ops;             /* its operations in the present turn */
-    bool in_tmp, in_new, replace;  /* Maildir: see maildir.c */
-    uint64_t size;                 /* of the text */
+    struct os_op *ops;            /* its operations in the present turn */
+    bool in_tmp, in_new, replace; /* Maildir: see maildir.c */
+    uint64_t failures;            /* of barriers of its file system, when its copy began */
+    uint64_t size;                /* of the text */
     char tmp_name[DELIVER_NAME_SIZE], new_name[DELIVER_NAME_SIZE];
 };
 
 struct deliver_settings {
-    struct view hostname;       /* for names in a Maildir; copied */
-    struct os_dir *mail_dir;    /* what jobs without a base lie below; borrowed; or NULL */
-    unsigned mbox_mode;         /* of an mbox that is made: 0660 for a process of group mail, else 0600 */
+    struct view hostname;    /* for names in a Maildir; copied */
+    struct os_dir *mail_dir; /* what jobs without a base lie below; borrowed; or NULL */
+    unsigned mbox_mode;      /* of an mbox that is made: 0660 for a process of group mail, else 0600 */
 };
 
 struct deliver_owner {
@@ -68,15 +69,15 @@ struct deliver {
     struct deliver_settings settings;
     struct os_queue *reader, *writer; /* reader: everything but the turns of the Maildirs */
     struct list all_jobs, all_boxes;
-    struct list arrivals;             /* jobs whose messages are not read yet */
+    struct list arrivals; /* jobs whose messages are not read yet */
     struct list reading;
     struct os_op reads[DELIVER_READS_MAX];
     struct os_request read_request;
-    struct os_task fetch;             /* reads what has arrived, or got room, in this turn */
+    struct os_task fetch; /* reads what has arrived, or got room, in this turn */
     size_t memory, jobs;
     bool stopping;
     struct map boxes;
-    struct heap timers;               /* of locks that are waited for; the process's alarm is ours */
+    struct heap timers; /* of locks that are waited for; the process's alarm is ours */
     struct deliver_maildir maildir;
     char hostname[64];
 };

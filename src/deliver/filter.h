@@ -8,14 +8,14 @@
 
 struct deliver_filter {
     /* dropping Return-Path */
-    uint8_t field;       /* enum field_state */
+    uint8_t field; /* enum field_state */
     uint8_t held_len;
-    char held[32];       /* start of a line that may be a Return-Path field */
+    char held[32]; /* start of a line that may be a Return-Path field */
     /* lines */
-    bool quote;          /* mboxrd: one '>' more before every line of '>'s and "From " */
-    bool cr;             /* a CR that may belong to a CRLF */
-    uint8_t from;        /* at the start of a line: bytes of "From " seen; 255: inside */
-    bool line_open;      /* the last byte put out was no LF */
+    bool quote;     /* mboxrd: one '>' more before every line of '>'s and "From " */
+    bool cr;        /* a CR that may belong to a CRLF */
+    uint8_t from;   /* at the start of a line: bytes of "From " seen; 255: inside */
+    bool line_open; /* the last byte put out was no LF */
 };
 
 /* Room that any piece of n bytes and the end need in the output. */

@@ -8,8 +8,8 @@
 
 struct deliver_folder {
     struct os_queue *queue;
-    struct os_dir *base;  /* borrowed */
-    struct os_dir *at;    /* reached so far; the base, or owned */
+    struct os_dir *base; /* borrowed */
+    struct os_dir *at;   /* reached so far; the base, or owned */
     struct os_dir *next;
     struct view rest;
     char part[DELIVER_NAME_MAX + 1];
@@ -20,8 +20,8 @@ struct deliver_folder {
     void *ctx;
 };
 
-/* rest: as deliver_place_part() takes it, not empty; must live until done. done comes once, later: dir is the receiver's,
- * NULL unless status is OS_OK. */
+/* rest: as deliver_place_part() takes it, not empty; must live until done. done comes once, later: dir is the
+ * receiver's, NULL unless status is OS_OK. */
 void deliver_folder_open(struct deliver_folder *folder, struct os_queue *queue, struct os_dir *base, struct view rest,
                          void (*done)(void *ctx, struct os_dir *dir, enum os_status status), void *ctx);
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define PADDING_MAX 64        /* of a record, between head and content */
+#define PADDING_MAX      64   /* of a record, between head and content */
 #define REVERSE_PATH_MAX 4096 /* twice in the front, and a field name, and a date */
 
 static bool is_small(const struct spool_place *place)

@@ -1,6 +1,6 @@
 /* A message on its way from the spool into a mailbox: read as it was stored, written in the form of a mailbox, with the
- * Return-Path of the final delivery in front (RFC 5321 section 4.4). A small message is read and turned into its text in
- * one piece; a large one keeps only its head here and is copied by deliver_copy. */
+ * Return-Path of the final delivery in front (RFC 5321 section 4.4). A small message is read and turned into its text
+ * in one piece; a large one keeps only its head here and is copied by deliver_copy. */
 #ifndef DELIVER_LETTER_H
 #define DELIVER_LETTER_H
 
@@ -8,9 +8,9 @@
 #include "spool/spool.h"
 
 #define DELIVER_WHOLE_MAX (256u << 10) /* content up to this size is taken in one piece */
-#define DELIVER_HEAD_MAX (16u << 20)   /* bytes of one envelope */
+#define DELIVER_HEAD_MAX  (16u << 20)  /* bytes of one envelope */
 #define DELIVER_FRONT_MAX 16384        /* From_ line and Return-Path: a reverse-path is at most one command line */
-#define DELIVER_CHUNK (256u << 10)     /* a larger one goes through memory in pieces of this size */
+#define DELIVER_CHUNK     (256u << 10) /* a larger one goes through memory in pieces of this size */
 
 struct deliver_letter {
     struct spool_place place;
@@ -19,7 +19,7 @@ struct deliver_letter {
     size_t record_len; /* how much is to be read from place.offset on, then how much was */
     struct spool_message message; /* borrows the record */
     struct view reverse_path;
-    char *text;        /* of a small message, ready for the mailbox; NULL: large, or not made yet */
+    char *text; /* of a small message, ready for the mailbox; NULL: large, or not made yet */
     size_t text_len;
 };
 

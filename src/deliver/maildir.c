@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILE_MODE 0600
+#define FILE_MODE   0600
 #define OPS_PER_JOB 4 /* open, write, sync, close */
-#define OPS_MAX ((size_t)3 * DELIVER_TURN_JOBS_MAX * OPS_PER_JOB + DELIVER_VOLUMES_MAX)
+#define OPS_MAX     ((size_t)3 * DELIVER_TURN_JOBS_MAX * OPS_PER_JOB + DELIVER_VOLUMES_MAX)
 
 static struct deliver_job *job_of(struct list *link)
 {
@@ -57,8 +57,8 @@ static void base36(uint32_t number, char text[8])
     text[count] = '\0';
 }
 
-/* <seconds>.<id><recipient>.<host>: the time is that of the id, so that every attempt makes the same name; ids are unique
- * whatever the clock does (H152). In new/ the size follows, which saves readers a look at the file. */
+/* <seconds>.<id><recipient>.<host>: the time is that of the id, so that every attempt makes the same name; ids are
+ * unique whatever the clock does (H152). In new/ the size follows, which saves readers a look at the file. */
 static void make_names(struct deliver_maildir *m, struct deliver_job *job)
 {
     char id[MAIL_ID_TEXT_SIZE + 1], recipient[8];
@@ -107,8 +107,9 @@ static void add_write_ops(struct deliver_maildir *m, struct deliver_job *job)
         struct os_op open = open_tmp(job);
         job->slice = (struct os_slice){ job->letter.text, job->letter.text_len };
         last = add_op(m, &open);
-        last = add_op(m, &(struct os_op){
-                             .kind = OS_WRITE, .file = &job->file, .slices = &job->slice, .slice_count = 1, .after = last });
+        last = add_op(
+            m, &(struct os_op){
+                   .kind = OS_WRITE, .file = &job->file, .slices = &job->slice, .slice_count = 1, .after = last });
     }
     if (is_singly(job))
         add_op(m, &(struct os_op){ .kind = OS_SYNC, .file = &job->file, .after = last });
@@ -252,6 +253,17 @@ static enum os_status write_status(const struct deliver_job *job)
     return OS_OK;
 }
 
+static uint64_t failures_of(const struct deliver_job *job)
+{
+    return job->box->volume ? job->box->volume->failures : 0;
+}
+
+/* A barrier failed while it was copied: some of its bytes may be lost although a later sync succeeds. */
+static bool has_lost(const struct deliver_job *job)
+{
+    return job->copy && job->failures != failures_of(job);
+}
+
 static void look_at_written(struct deliver_maildir *m, struct deliver_job *job)
 {
     enum os_status status = write_status(job);
@@ -260,6 +272,8 @@ static void look_at_written(struct deliver_maildir *m, struct deliver_job *job)
         spoil(m, job, status, "write to");
     else if (!is_singly(job) && barrier_status(job) != OS_OK)
         spoil(m, job, barrier_status(job), "make durable");
+    else if (has_lost(job))
+        spoil(m, job, OS_IO, "make durable");
     else
         list_append(&m->durable, &job->link);
 }
@@ -273,6 +287,8 @@ static void judge_volumes(struct deliver_maildir *m)
             continue;
         if (volume->sync->status == OS_UNSUPPORTED)
             volume->unsupported = true;
+        if (volume->sync->status != OS_OK)
+            volume->failures++;
         if (volume->sync->status != OS_OK || now - m->started_us > DELIVER_TURN_US_MAX)
             volume->singly_until_us = now + DELIVER_SINGLY_US;
     }
@@ -344,6 +360,7 @@ static void start_copy(struct deliver_maildir *m, struct deliver_job *job)
         return;
     }
     make_names(m, job);
+    job->failures = failures_of(job);
     copy->ops[0] = open_tmp(job);
     copy->request = (struct os_request){ copy->ops, 1, on_tmp_open, job, NULL };
     os_submit(m->deliver->reader, &copy->request);

@@ -1,19 +1,18 @@
 /* Maildirs, durable in batches. Everything goes round in turns; a turn is one request:
  *
- *   link to new/ what the turn before has written, and remove it from tmp/   (it was made durable by that turn's barrier)
- *   write to tmp/ what has come meanwhile
- *   barrier: one syncfs of the file system
+ *   link to new/ what the turn before has written, and remove it from tmp/   (it was made durable by that turn's
+ * barrier) write to tmp/ what has come meanwhile barrier: one syncfs of the file system
  *
- * So one barrier is the second of one batch (its names in new/) and the first of the next (its bytes). When nothing more
- * comes the next turn follows at once and has only links: nobody waits for company.
+ * So one barrier is the second of one batch (its names in new/) and the first of the next (its bytes). When nothing
+ * more comes the next turn follows at once and has only links: nobody waits for company.
  *
  * Where syncfs does not tell of errors (OS_UNSUPPORTED), has failed or is slow because of others on the same file
  * system, files are synced one by one and then each new/. After a barrier that failed nothing counts: what was written
- * is removed, names that had been made too, and the jobs are deferred. A reader who saw such a message keeps it, so it may
- * come twice: one of the uncertain windows, like a crash between the link and the durable mark of the queue.
+ * is removed, names that had been made too, and the jobs are deferred. A reader who saw such a message keeps it, so it
+ * may come twice: one of the uncertain windows, like a crash between the link and the durable mark of the queue.
  *
- * The name in new/ is made from the message's id and the number of the recipient alone. When it is there already, it was
- * put there by an attempt that nobody heard the end of: the fresh copy takes its place. */
+ * The name in new/ is made from the message's id and the number of the recipient alone. When it is there already, it
+ * was put there by an attempt that nobody heard the end of: the fresh copy takes its place. */
 #ifndef DELIVER_MAILDIR_H
 #define DELIVER_MAILDIR_H
 
@@ -21,9 +20,9 @@
 #include "os/os.h"
 
 #define DELIVER_TURN_JOBS_MAX 128
-#define DELIVER_VOLUMES_MAX 8              /* file systems with a barrier of their own; more: synced file by file */
-#define DELIVER_TURN_US_MAX 2000000        /* a turn with syncfs that takes longer is slow: */
-#define DELIVER_SINGLY_US (60 * 1000000ul) /* so long files are synced one by one */
+#define DELIVER_VOLUMES_MAX   8                /* file systems with a barrier of their own; more: synced file by file */
+#define DELIVER_TURN_US_MAX   2000000          /* a turn with syncfs that takes longer is slow: */
+#define DELIVER_SINGLY_US     (60 * 1000000ul) /* so long files are synced one by one */
 
 struct deliver;
 struct deliver_box;
@@ -35,6 +34,7 @@ struct deliver_volume {
     struct os_dir *dir;
     bool probed, unsupported; /* whether syncfs is of use here */
     uint64_t singly_until_us;
+    uint64_t failures;        /* of its barriers */
     bool singly;              /* in the present turn */
     const struct os_op *sync; /* barrier of the present turn; NULL: not needed */
 };

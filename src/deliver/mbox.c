@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_MODE 0644
+#define LOCK_MODE    0644
 #define PAUSE_US_MIN 100000
 #define PAUSE_US_MAX 1000000
 
@@ -318,7 +318,8 @@ static void on_checked(struct deliver_mbox *mbox)
 static void check(struct deliver_mbox *mbox)
 {
     mbox->ops[0] = (struct os_op){ .kind = OS_STAT, .file = &mbox->file, .stat = &mbox->stat };
-    mbox->ops[1] = (struct os_op){ .kind = OS_STAT, .dir = mbox->box->dir, .name = mbox->name, .stat = &mbox->name_stat };
+    mbox->ops[1] =
+        (struct os_op){ .kind = OS_STAT, .dir = mbox->box->dir, .name = mbox->name, .stat = &mbox->name_stat };
     submit(mbox, 2, on_checked);
 }
 
@@ -345,12 +346,10 @@ static void look_at_lock(struct deliver_mbox *mbox)
     struct os_op *open = &mbox->ops[0];
     *open = (struct os_op){ .kind = OS_OPEN, .dir = mbox->box->dir, .name = mbox->lock_name, .file = &mbox->lock };
     open->flags = OS_FOR_READ | OS_NO_FOLLOW;
-    mbox->ops[1] = (struct os_op){
-        .kind = OS_READ, .file = &mbox->lock, .buf = mbox->lock_text, .len = sizeof mbox->lock_text
-    };
-    mbox->ops[2] = (struct os_op){
-        .kind = OS_STAT, .dir = mbox->box->dir, .name = mbox->lock_name, .stat = &mbox->lock_stat
-    };
+    mbox->ops[1] =
+        (struct os_op){ .kind = OS_READ, .file = &mbox->lock, .buf = mbox->lock_text, .len = sizeof mbox->lock_text };
+    mbox->ops[2] =
+        (struct os_op){ .kind = OS_STAT, .dir = mbox->box->dir, .name = mbox->lock_name, .stat = &mbox->lock_stat };
     mbox->ops[3] = (struct os_op){ .kind = OS_CLOSE, .file = &mbox->lock };
     submit(mbox, 4, on_lock_seen);
 }

@@ -25,8 +25,8 @@ bool deliver_place_part(struct view *rest, struct view *part, bool *last)
     *last = len == rest->len;
     *part = view_take(rest, len);
     view_take(rest, 1);
-    return part->len && part->len <= DELIVER_NAME_MAX && !view_equal(*part, VIEW(".")) && !view_equal(*part, VIEW("..")) &&
-           !view_has(*part, '\0');
+    return part->len && part->len <= DELIVER_NAME_MAX && !view_equal(*part, VIEW(".")) &&
+           !view_equal(*part, VIEW("..")) && !view_has(*part, '\0');
 }
 
 static bool check_rest(struct view rest)

@@ -34,9 +34,7 @@ static const struct trouble {
 } troubles[] = {
     { OS_NO_SPACE, 452, 3, 1 }, /* mail system full */
     { OS_QUOTA, 452, 2, 2 },    /* mailbox full */
-    { OS_TOO_LARGE, 452, 2, 2 },
-    { OS_LOCKED, 450, 2, 0 },
-    { OS_TIMED_OUT, 450, 2, 0 },
+    { OS_TOO_LARGE, 452, 2, 2 }, { OS_LOCKED, 450, 2, 0 }, { OS_TIMED_OUT, 450, 2, 0 },
 };
 
 void deliver_result_trouble(struct deliver_result *result, enum os_status status, const char *act, const char *base,
@@ -47,6 +45,6 @@ void deliver_result_trouble(struct deliver_result *result, enum os_status status
         if (troubles[i].status == status)
             t = troubles[i];
     const char *slash = *base && *rest ? "/" : "";
-    deliver_result_set(result, IPC_DEFERRED, t.code, t.subject, t.detail, "cannot %s %s%s%s: %s", act, base, slash, rest,
-                       os_status_text(status));
+    deliver_result_set(result, IPC_DEFERRED, t.code, t.subject, t.detail, "cannot %s %s%s%s: %s", act, base, slash,
+                       rest, os_status_text(status));
 }

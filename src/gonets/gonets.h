@@ -19,14 +19,16 @@ enum {
     GONETS_CONFIG = 78,
 };
 
-/* A subcommand gets its own name in argv[0]. Its help() is printed for --help and, on a wrong option, hinted at. */
+/* A subcommand gets its own name in argv[0]; before it stands the program's. Its help() is printed for --help and, on a wrong option, hinted at. */
 struct gonets_command {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
 };
 
 int gonets_try(int argc, char **argv);
+int gonets_check(int argc, char **argv);
 int gonets_serve(int argc, char **argv);
+int gonets_send(int argc, char **argv);
 int gonets_spool(int argc, char **argv);
 
 /* "gonets try: unknown option '--prot'; see gonets try --help", and GONETS_USAGE. */

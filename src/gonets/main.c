@@ -6,12 +6,17 @@
 static const struct gonets_command commands[] = {
     { "try", "a mail server for trying out, no configuration needed", gonets_try },
     { "serve", "the mail server", gonets_serve },
+    { "check", "reads a configuration and tells what is wrong with it", gonets_check },
+    { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool", gonets_spool },
 };
 
 int gonets_wrong(const char *command, const char *what, const char *word)
 {
-    fprintf(stderr, "gonets %s: %s '%s'; see gonets %s --help\n", command, what, word, command);
+    fprintf(stderr, "gonets %s: %s '", command, what);
+    for (; *word; word++) /* it may be somebody else's, in a script */
+        fputc((unsigned char)*word < 32 || *word == 127 ? '?' : *word, stderr);
+    fprintf(stderr, "'; see gonets %s --help\n", command);
     return GONETS_USAGE;
 }
 

@@ -38,11 +38,12 @@ static int create(const char *dir, const char *account)
 static int create_configured(const char *file)
 {
     struct conf conf;
-    char dir[512], account[96];
+    char dir[CONF_PATH_MAX + 1], account[96];
     struct os *os = os_linux_new(NULL, 0);
     if (!os)
         return GONETS_OS;
-    const struct conf_source source = conf_file_source(os);
+    struct conf_files files = { os, 0 };
+    const struct conf_source source = conf_files_source(&files);
     const struct conf_error *errors = conf_parse(&conf, view_of(file), &source);
     if (errors)
         fprintf(stderr, "gonets spool: %s is faulty; gonets check -c %s says where\n", file, file);

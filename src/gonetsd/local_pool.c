@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,8 +83,8 @@ static void set_aside(struct local *local, struct local_job *job)
 {
     char id[MAIL_ID_TEXT_SIZE + 1];
     mail_id_text(&job->id, id);
-    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0, "message %s: delivery has crashed %u times; it is put off", id,
-                       job->crashes);
+    deliver_result_set(&job->result, IPC_DEFERRED, 451, 3, 0,
+                       "message %s: delivery has crashed %u times; it is put off", id, job->crashes);
     event_note(&local->log, "alarm", deliver_result_text(&job->result));
     local_finish(local, job);
 }
@@ -358,7 +359,8 @@ static struct local_worker *worker_of(struct local *local, const char *user, boo
     if (!w)
         return NULL;
     w->local = local;
-    strcpy(w->user, user);
+    assert(strlen(user) < sizeof w->user);
+    memcpy(w->user, user, strlen(user) + 1);
     w->mail_group = mail_group;
     list_init(&w->waiting);
     list_init(&w->given);

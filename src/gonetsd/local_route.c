@@ -138,8 +138,8 @@ static bool needs_account(struct local *local, const struct conf_action *action)
     return os_is_root(local->os) || action->user.len == 0;
 }
 
-static bool route_mailbox(struct local *local, struct local_job *job, const struct conf_action *action, struct view path,
-                          char *user)
+static bool route_mailbox(struct local *local, struct local_job *job, const struct conf_action *action,
+                          struct view path, char *user)
 {
     struct smtp_path recipient;
     struct os_user account = { 0 };
@@ -153,8 +153,11 @@ static bool route_mailbox(struct local *local, struct local_job *job, const stru
     bool root = os_is_root(local->os);
     job->mbox = action->kind == CONF_MBOX;
     job->owner = root ? account.user : UINT32_MAX;
-    strcpy(user, root ? account.name : "");
-    const struct conf_values values = { buffer_view(&name), recipient.domain, view_of(account.name), view_of(account.home) };
+    user[0] = 0;
+    if (root)
+        memcpy(user, account.name, sizeof account.name);
+    const struct conf_values values = { buffer_view(&name), recipient.domain, view_of(account.name),
+                                        view_of(account.home) };
     return find_place(local, job, action, &values);
 }
 
@@ -165,7 +168,8 @@ bool local_route(struct local *local, struct local_job *job, struct view action_
         return misconfigured(local, job, "the configuration has no such action any more", action_name);
     switch (action->kind) {
     case CONF_DISCARD:
-        deliver_result_set(&job->result, IPC_DELIVERED, 250, 0, 0, "discarded by action %.*s", VIEW_FORMAT(action_name));
+        deliver_result_set(&job->result, IPC_DELIVERED, 250, 0, 0, "discarded by action %.*s",
+                           VIEW_FORMAT(action_name));
         return false;
     case CONF_MAILDIR:
     case CONF_MBOX:

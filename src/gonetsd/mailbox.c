@@ -1,5 +1,6 @@
-/* Role mailbox: puts messages into the mailboxes of one user, as that user. It is started by role local, which is its only
- * neighbour, and ends when that one does or closes its link; what it had not reported then is tried again by another. */
+/* Role mailbox: puts messages into the mailboxes of one user, as that user. It is started by role local, which is its
+ * only neighbour, and ends when that one does or closes its link; what it had not reported then is tried again by
+ * another. */
 #include <stdlib.h>
 #include <string.h>
 

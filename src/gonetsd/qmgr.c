@@ -71,6 +71,11 @@ static void on_spool_alarm(void *ctx, struct view text)
     event_note(&qmgr->log, "spool-alarm", text);
 }
 
+static void on_spool_deadline(void *ctx)
+{
+    qmgr_arm(ctx);
+}
+
 /* Messages whose last mark became durable just before the end of the process before us. */
 static void forget_finished(struct qmgr *qmgr)
 {
@@ -85,7 +90,8 @@ static void forget_finished(struct qmgr *qmgr)
 
 void qmgr_open_store(struct qmgr *qmgr)
 {
-    const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm };
+    const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm,
+                                             on_spool_deadline };
     const struct spool_store_limits limits = { qmgr->role.conf.segment_size, 4 };
     char memory[512];
     struct buffer error = BUFFER_OF(memory);
@@ -103,6 +109,7 @@ void qmgr_open_store(struct qmgr *qmgr)
     }
     forget_finished(qmgr);
     workers_opened(qmgr);
+    jobs_opened(qmgr);
     role_ready(&qmgr->role);
     os_later(qmgr->os, &qmgr->work);
     qmgr_arm(qmgr);

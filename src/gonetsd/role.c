@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONFIG_TEXT_MAX (64u << 20)
-
 /* What the supervisor sends is whole: nothing is included from elsewhere. */
 static bool read_nothing(void *ctx, struct view path, struct arena *arena, struct view *text, struct view *error)
 {
@@ -38,7 +36,7 @@ bool role_check_hello(struct unpack *body, enum ipc_role who, uint32_t *instance
 static bool take_config(struct role *role, struct unpack *body)
 {
     struct ipc_config m;
-    if (role->has_conf || !ipc_config_unpack(body, &m) || role->text_len + m.text.len > CONFIG_TEXT_MAX)
+    if (role->has_conf || !ipc_config_unpack(body, &m) || role->text_len + m.text.len > CONF_TEXT_MAX)
         return false;
     char *text = realloc(role->text, role->text_len + m.text.len + 1);
     if (!text)

@@ -5,6 +5,9 @@
 
 #include "gonetsd/transaction.h"
 
+#define LINGER_US    UINT64_C(1000000) /* from our last word to the end of the link */
+#define LEFTOVER_MAX (256 * 1024)      /* bytes of input that are read and thrown away meanwhile */
+
 static void on_stream(void *ctx, unsigned events);
 
 /* ---- life ---- */
@@ -31,7 +34,7 @@ static void destroy(struct session *s)
 /* When the client has run out of time. While its content waits for our disk, the waiting is ours. */
 static uint64_t due_us(const struct session *s)
 {
-    uint64_t due = s->held ? UINT64_MAX : s->server.deadline_us;
+    uint64_t due = s->held || s->closing ? UINT64_MAX : s->server.deadline_us;
     return due < s->owed_deadline_us ? due : s->owed_deadline_us;
 }
 
@@ -113,20 +116,32 @@ static bool flush(struct session *s, struct buffer *out)
 
 /* ---- what the machine asks ---- */
 
+static void keep_hello(struct session *s)
+{
+    struct view name = s->server.hello_name;
+    free(s->hello);
+    s->hello = name.len ? malloc(name.len) : NULL;
+    s->hello_len = s->hello ? name.len : 0;
+    if (s->hello)
+        memcpy(s->hello, name.at, name.len);
+}
+
+/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too (mission A2). */
 static void answer_hello(struct session *s, struct buffer *out)
 {
-    char memory[512], *copy = s->server.hello_name.len ? malloc(s->server.hello_name.len) : NULL;
+    char memory[512];
     struct buffer text = BUFFER_OF(memory);
-    free(s->hello);
-    s->hello = copy;
-    s->hello_len = copy ? s->server.hello_name.len : 0;
-    if (copy)
-        memcpy(copy, s->server.hello_name.at, s->hello_len);
+    struct view name = s->server.hello_name;
+    keep_hello(s);
     buffer_add_text(&text, "greets ");
-    buffer_add_safe(&text, s->server.hello_name.len ? s->server.hello_name : VIEW("you (no name was given)"), 64);
+    buffer_add_safe(&text, name.len ? name : VIEW("you"), 64);
     buffer_add_text(&text, " [");
     address_add_ip(&text, &s->peer);
     buffer_add_text(&text, "]");
+    if (name.len == 0)
+        buffer_add_text(&text, ", who gave no name");
+    else if (!view_has(name, '.') && name.at[0] != '[')
+        buffer_add_text(&text, ", whose name is not fully qualified");
     struct smtp_reply reply = { .code = 250, .text = buffer_view(&text) };
     smtp_server_answer(&s->server, os_now_us(s->smtpd->os), &reply, out);
 }
@@ -233,15 +248,36 @@ static bool keep(struct session *s, struct view rest)
     return true;
 }
 
+/* Input that lies unread when a link is closed makes the kernel reset it, and the client may never see our last word:
+ * so what still comes is read and thrown away for a while (RFC 1122 section 4.2.2.13). */
+static void linger(struct session *s)
+{
+    os_stream_shutdown(s->stream);
+    s->owed_deadline_us = os_now_us(s->smtpd->os) + LINGER_US;
+    os_stream_watch(s->stream, OS_READABLE, on_stream, s);
+    arm(s);
+}
+
+/* All is said. After QUIT nothing more comes; who was refused at the greeting gets none of our room. */
+static void finish(struct session *s, struct view rest)
+{
+    if (s->server.refused || (s->server.quit && !rest.len))
+        destroy(s);
+    else
+        linger(s);
+}
+
 /* One turn of the session over input that lies in the worker's buffer; the session may be gone afterwards. */
 static void turn(struct session *s, struct view input, struct buffer *out)
 {
-    if (!run(s, &input, out) || !keep(s, input) || (s->closing && !s->owed)) {
+    if (!run(s, &input, out) || !keep(s, input)) {
         destroy(s);
-        return;
+    } else if (s->closing && !s->owed) {
+        finish(s, input);
+    } else {
+        watch(s);
+        arm(s);
     }
-    watch(s);
-    arm(s);
 }
 
 /* What was kept moves to the front of the worker's buffer. */
@@ -273,6 +309,15 @@ static void on_readable(struct session *s)
     turn(s, (struct view){ s->smtpd->input, len + got }, &out);
 }
 
+static void on_leftover(struct session *s)
+{
+    size_t got = 0;
+    enum os_status status = os_stream_read(s->stream, s->smtpd->input, SMTPD_INPUT_MAX, &got);
+    s->leftover += got;
+    if ((status != OS_OK && status != OS_AGAIN) || s->leftover > LEFTOVER_MAX)
+        destroy(s);
+}
+
 static void resume(struct session *s)
 {
     struct buffer out = output_of(s);
@@ -292,6 +337,8 @@ static void on_stream(void *ctx, unsigned events)
     struct session *s = ctx;
     if (s->owed && events & OS_WRITABLE)
         on_writable(s);
+    else if (events & OS_READABLE && s->closing)
+        on_leftover(s);
     else if (events & OS_READABLE)
         on_readable(s);
 }
@@ -353,17 +400,16 @@ void session_room_all(struct smtpd *smtpd)
 static void time_out(struct session *s)
 {
     struct buffer out = output_of(s);
-    if (s->owed) {
-        destroy(s); /* it does not read: no use in telling it */
+    if (s->owed || s->closing) {
+        destroy(s); /* it does not read, no use in telling it; or it was told */
         return;
     }
     smtp_server_timeout(&s->server, &out);
     turn(s, VIEW_NONE, &out);
 }
 
-void session_alarm(void *ctx)
+void session_alarm(struct smtpd *smtpd)
 {
-    struct smtpd *smtpd = ctx;
     uint64_t now = os_now_us(smtpd->os);
     for (struct heap_item *item; (item = heap_first(&smtpd->timers)) && item->key <= now;) {
         struct session *s = heap_entry(item, struct session, timer);
@@ -373,7 +419,6 @@ void session_alarm(void *ctx)
         else
             arm(s);
     }
-    smtpd_arm(smtpd);
 }
 
 void session_open(struct smtpd *smtpd, const struct listener *listener, struct os_stream *stream)

@@ -50,8 +50,9 @@ struct session {
     size_t held_len;
     char *owed;                   /* replies the client has not read yet */
     size_t owed_len;
-    uint64_t owed_deadline_us;
-    bool closing;                 /* close once nothing is owed */
+    uint64_t owed_deadline_us;    /* when the client must have read them; closing: when the link ends at last */
+    size_t leftover;              /* bytes that came after our last word */
+    bool closing;                 /* our last word is said, or owed */
     bool waiting;                 /* an answer to the machine is outstanding */
     bool finishing;               /* it is the spool's, about the whole message */
     struct lookup *lookup;        /* question to auth that is open */
@@ -64,7 +65,7 @@ void session_verdict(struct session *session, const struct conf_action *action, 
 void session_shutdown_all(struct smtpd *smtpd); /* 421 for each, now or after the answer it is owed */
 void session_free_all(struct smtpd *smtpd);
 void session_room_all(struct smtpd *smtpd);     /* the spool takes content again */
-void session_alarm(void *smtpd);                /* the earliest deadline has come */
+void session_alarm(struct smtpd *smtpd);        /* ends those whose deadline has come */
 
 /* rules.c: may this recipient be served here? *action is set with VERDICT_ACCEPT, *reply with VERDICT_REFUSE;
  * with VERDICT_LATER the answer comes by session_verdict(). */

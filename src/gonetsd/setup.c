@@ -12,8 +12,6 @@
 #define EX_NOPERM 77
 #define EX_CONFIG 78
 
-#define CONFIG_TEXT_MAX (64u << 20)
-
 static void say(struct os *os, const struct buffer *text)
 {
     os_log(os, buffer_view(text));
@@ -58,7 +56,8 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
 {
     char memory[4096];
     struct buffer try_text = BUFFER_OF(memory);
-    struct conf_source source = o->config ? conf_file_source(os) : (struct conf_source){ &try_text, read_text };
+    struct conf_files files = { os, 0 };
+    struct conf_source source = o->config ? conf_files_source(&files) : (struct conf_source){ &try_text, read_text };
     if (!o->config)
         write_try(&try_text, o);
     const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &source);
@@ -69,22 +68,15 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
     return false;
 }
 
-static bool print_conf(struct setup *s, int *exit_code)
+static bool print_conf(struct setup *s, struct os *os, int *exit_code)
 {
-    *exit_code = EX_OSERR;
-    for (size_t size = 65536; size <= CONFIG_TEXT_MAX; size *= 2) {
-        char *memory = malloc(size);
-        struct buffer text;
-        if (!memory)
-            return false;
-        buffer_init(&text, memory, size);
-        if (conf_print(&s->conf, &text)) {
-            s->text = buffer_view(&text);
-            return true;
-        }
-        free(memory);
-    }
-    return false;
+    char memory[128];
+    struct buffer text, why = BUFFER_OF(memory);
+    buffer_add_text(&why, "no memory for the configuration");
+    if (!conf_print_new(&s->conf, &text))
+        return fail(os, EX_OSERR, exit_code, &why);
+    s->text = buffer_view(&text);
+    return true;
 }
 
 /* ---- spool ---- */
@@ -190,7 +182,7 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
 {
     *s = (struct setup){ 0 };
-    if (!read_conf(s, os, o, exit_code) || !print_conf(s, exit_code))
+    if (!read_conf(s, os, o, exit_code) || !print_conf(s, os, exit_code))
         return false;
     s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);
     return open_spool(s, os, o, exit_code) && open_listeners(s, os, exit_code);

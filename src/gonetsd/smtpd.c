@@ -26,14 +26,39 @@ static void on_need(void *ctx, enum spool_kind kind, unsigned count)
     ipc_send(&smtpd->qmgr, buffer_view(&frame));
 }
 
+static void tell_notice(struct smtpd *smtpd)
+{
+    struct notice *n = &smtpd->notice;
+    if (n->upto)
+        send_segment(smtpd, IPC_DURABLE, 0, n->segment, n->upto);
+    n->upto = 0;
+    n->due_us = OS_NEVER;
+    n->told_us = os_now_us(smtpd->os);
+}
+
+/* After a pause qmgr hears at once; under load the frontier of many groups goes with one notice. */
 static void on_durable(void *ctx, uint64_t segment, uint64_t upto)
 {
-    send_segment(ctx, IPC_DURABLE, 0, segment, upto);
+    struct smtpd *smtpd = ctx;
+    struct notice *n = &smtpd->notice;
+    uint64_t now = os_now_us(smtpd->os);
+    if (n->upto && n->segment != segment)
+        tell_notice(smtpd);
+    n->segment = segment;
+    n->upto = upto;
+    if (now - n->told_us >= SMTPD_NOTICE_US) {
+        tell_notice(smtpd);
+    } else if (n->due_us == OS_NEVER) {
+        n->due_us = n->told_us + SMTPD_NOTICE_US;
+        smtpd_arm(smtpd);
+    }
 }
 
 static void on_sealed(void *ctx, uint64_t segment, uint64_t end)
 {
-    send_segment(ctx, IPC_SEALED, 0, segment, end);
+    struct smtpd *smtpd = ctx;
+    tell_notice(smtpd);
+    send_segment(smtpd, IPC_SEALED, 0, segment, end);
 }
 
 static void on_trouble(void *ctx, bool ok, struct view text)
@@ -42,7 +67,14 @@ static void on_trouble(void *ctx, bool ok, struct view text)
     event_note(&smtpd->log, ok ? "spool-recovered" : "spool-failed", text);
 }
 
+/* It comes also from inside of a session's own call to the spool, while that session's input lies in the worker's buffer. */
 static void on_room(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    os_later(smtpd->os, &smtpd->room);
+}
+
+static void tell_room(void *ctx)
 {
     session_room_all(ctx);
 }
@@ -197,16 +229,27 @@ static void add_listener(struct smtpd *smtpd, uint32_t number, struct os_listene
 
 struct mail_id smtpd_new_id(struct smtpd *smtpd)
 {
-    uint64_t random = 0;
     /* Without randomness the ids of this process still rise; os_random was seen to work at the start (H166). */
-    (void)!os_random(smtpd->os, &random, sizeof random);
+    if (smtpd->random_left == 0 && os_random(smtpd->os, smtpd->random, sizeof smtpd->random))
+        smtpd->random_left = sizeof smtpd->random / sizeof smtpd->random[0];
+    uint64_t random = smtpd->random_left ? smtpd->random[--smtpd->random_left] : 0;
     return mail_id_make(&smtpd->ids, os_wall_us(smtpd->os), random);
+}
+
+static void on_alarm(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    if (smtpd->notice.due_us <= os_now_us(smtpd->os))
+        tell_notice(smtpd);
+    session_alarm(smtpd);
+    smtpd_arm(smtpd);
 }
 
 void smtpd_arm(struct smtpd *smtpd)
 {
     struct heap_item *first = heap_first(&smtpd->timers);
-    os_alarm(smtpd->os, first ? first->key : OS_NEVER, session_alarm, smtpd);
+    uint64_t due = first ? first->key : OS_NEVER;
+    os_alarm(smtpd->os, due < smtpd->notice.due_us ? due : smtpd->notice.due_us, on_alarm, smtpd);
 }
 
 void smtpd_session_gone(struct smtpd *smtpd)
@@ -237,13 +280,12 @@ static void on_start(void *ctx)
     const struct conf_limits *limits = &smtpd->role.conf.limits;
     const struct spool_writer_owner owner = { smtpd, on_need, on_durable, on_sealed, on_trouble, on_room };
     const struct spool_writer_limits writer_limits = { (size_t)limits->receive_memory_max, SPOOL_LARGE_MIN, 8u << 20 };
-    uint8_t seed[16];
-    if (!os_random(smtpd->os, seed, sizeof seed)) {
+    if (!os_random(smtpd->os, smtpd->seed, sizeof smtpd->seed)) {
         event_note(&smtpd->log, "no-randomness", VIEW("the kernel gives no random bytes; not starting"));
         os_stop(smtpd->os, 1);
         return;
     }
-    map_init(&smtpd->accounts, seed);
+    map_init(&smtpd->accounts, smtpd->seed);
     smtpd->log.text = smtpd->role.conf.log_text;
     smtpd->writer = spool_writer_new(smtpd->os, &owner, &writer_limits);
     if (!smtpd->writer)
@@ -267,6 +309,8 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
         return NULL;
     smtpd->os = os;
     smtpd->log = (struct event_log){ os, false, "smtpd" };
+    smtpd->notice.due_us = OS_NEVER;
+    smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
     list_init(&smtpd->closed);
     list_init(&smtpd->sessions);

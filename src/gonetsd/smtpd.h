@@ -11,6 +11,7 @@
 #include "spool/spool.h"
 
 #define SMTPD_INPUT_MAX 65536  /* bytes read from a client at a time, and kept at most while an answer is outstanding */
+#define SMTPD_NOTICE_US UINT64_C(5000) /* qmgr is told what is durable at most so often: one wake-up for many messages */
 #define SMTPD_OUTPUT_MAX 65536 /* replies waiting for a client that does not read (H85) */
 
 struct smtpd {
@@ -24,6 +25,14 @@ struct smtpd {
     size_t session_count;
     struct heap timers;
     struct mail_id_maker ids;
+    uint64_t random[64];          /* for ids: taken from the kernel many at a time */
+    size_t random_left;
+    struct notice {               /* the frontier that qmgr was not told yet */
+        uint64_t segment, upto;   /* upto 0: none */
+        uint64_t due_us, told_us;
+    } notice;
+    struct os_task room;          /* tells sessions at the end of the turn that the spool takes content again */
+    uint8_t seed[16];             /* of hash maps */
     struct map accounts;          /* answers of auth, kept for a while */
     uint64_t last_ticket;
     bool ready, stopping;

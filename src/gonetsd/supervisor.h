@@ -10,6 +10,7 @@ struct supervisor_options {
     const char *config;   /* path of the configuration; NULL: try mode */
     const char *try_dir;  /* try mode: the folder of spool and Maildir, which is the working directory; its name for people */
     uint16_t try_port;    /* on 127.0.0.1 */
+    const char *try_command; /* how people can start gonets */
 };
 
 struct supervisor;

@@ -12,14 +12,13 @@ static const struct smtp_reply not_stored = SMTP_REPLY_INIT(451, 4, 3, 0, "the m
 static struct transaction *new_transaction(struct session *s)
 {
     struct smtpd *smtpd = s->smtpd;
-    uint8_t seed[16];
-    struct transaction *t = os_random(smtpd->os, seed, sizeof seed) ? calloc(1, sizeof *t) : NULL;
+    struct transaction *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
     *t = (struct transaction){ .smtpd = smtpd, .session = s, .id = smtpd_new_id(smtpd), .body = s->server.mail.body };
     arena_init(&t->arena, 512, SESSION_TRANSACTION_MAX);
     list_init(&t->recipients);
-    map_init(&t->known, seed);
+    map_init(&t->known, smtpd->seed);
     return t;
 }
 
@@ -234,10 +233,13 @@ bool transaction_end(struct session *s, struct smtp_reply *reply)
     size_t cap = tags_size(s, t);
     char *tag_memory = arena_alloc(&t->arena, cap);
     buffer_init(&tags, tag_memory, tag_memory ? cap : 0);
+    const struct mail_facts *facts = mail_scan_end(&t->scan);
     add_received(&front, s, t);
+    /* Content that does not begin with a field stays body, whatever is put before it (H7). */
+    if (facts->headless)
+        buffer_add_text(&front, "\r\n");
     if (tag_memory)
         add_tags(&tags, s, t);
-    const struct mail_facts *facts = mail_scan_end(&t->scan);
     *reply = no_memory;
     if (front.full || tags.full || !tag_memory)
         transaction_drop(s);

@@ -113,9 +113,9 @@ void workers_opened(struct qmgr *qmgr)
 static bool on_need(struct worker *w, struct unpack *body)
 {
     struct ipc_need m;
-    if (!ipc_need_unpack(body, &m) || !kind_valid(m.kind) || m.count > WANTED_MAX)
+    if (!ipc_need_unpack(body, &m) || !kind_valid(m.kind) || m.count > WANTED_MAX - w->wanted[m.kind])
         return false;
-    w->wanted[m.kind] = m.count;
+    w->wanted[m.kind] += m.count;
     serve(w);
     ask_store(w->qmgr, (enum spool_kind)m.kind);
     return true;

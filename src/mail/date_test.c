@@ -1,11 +1,13 @@
 #include "mail/date.h"
 #include "mail/header.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -87,7 +89,6 @@ static void next_day(struct counted *at)
     at->year++;
 }
 
-/* H169 */
 static void every_day_to_2200(void **state)
 {
     (void)state;
@@ -205,6 +206,23 @@ static void refuses_dates(void **state)
     }
 }
 
+/* H169: neither locale nor time zone of the process changes a byte; 2038 and 2100 are among the rows. */
+static void environment_does_not_matter(void **state)
+{
+    static const char *const zones[] = { "America/St_Johns", "Asia/Kathmandu", "XYZ-14", "EST5EDT", "" };
+    static const char *const locales[] = { "tr_TR.UTF-8", "ar_SA.UTF-8", "de_DE.UTF-8",
+                                           "C" }; /* those that are there */
+    for (size_t i = 0; i < COUNT(zones); i++) {
+        assert_int_equal(setenv("TZ", zones[i], 1), 0);
+        tzset();
+        for (size_t l = 0; l < COUNT(locales); l++) {
+            setlocale(LC_ALL, locales[l]);
+            writes_dates(state);
+            reads_dates(state);
+        }
+    }
+}
+
 /* ---- the dates of mail-parser ---- */
 
 static char *suite_text(const char *name)
@@ -301,8 +319,12 @@ static void suite_of_mail_parser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_dates),  cmocka_unit_test(every_day_to_2200),    cmocka_unit_test(reads_dates),
-        cmocka_unit_test(refuses_dates), cmocka_unit_test(suite_of_mail_parser),
+        cmocka_unit_test(writes_dates),
+        cmocka_unit_test(every_day_to_2200),
+        cmocka_unit_test(reads_dates),
+        cmocka_unit_test(refuses_dates),
+        cmocka_unit_test(environment_does_not_matter),
+        cmocka_unit_test(suite_of_mail_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,5 @@
 #include "mail/fold.h"
 
-#define TAB_COLUMNS 8
-
 struct mail_fold mail_fold_start(struct buffer *to, struct view name)
 {
     buffer_add(to, name);
@@ -12,14 +10,12 @@ struct mail_fold mail_fold_start(struct buffer *to, struct view name)
 void mail_fold_word(struct mail_fold *fold, struct view word)
 {
     if (fold->broken || fold->column + 1 + word.len >= MAIL_LINE_GUIDE) { /* room for a ";" */
-        buffer_add(fold->to, VIEW("\r\n\t"));
-        fold->column = TAB_COLUMNS;
-    } else {
-        buffer_add_char(fold->to, ' ');
-        fold->column++;
+        buffer_add(fold->to, VIEW("\r\n"));
+        fold->column = 0;
     }
+    buffer_add_char(fold->to, ' ');
     buffer_add(fold->to, word);
-    fold->column += word.len;
+    fold->column += 1 + word.len;
     fold->broken = false;
 }
 

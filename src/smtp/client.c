@@ -21,7 +21,6 @@ enum state {
 enum { CONTENT_LINE_START, CONTENT_AFTER_CR, CONTENT_IN_LINE };
 
 #define MINUTE_US    60000000ull
-#define HOSTNAME_MAX 255
 
 /* RFC 5321 section 4.5.3.2; it says nothing of RSET, of a quiet time between messages, which is the caller's, and of
  * QUIT, whose reply is of no use. */
@@ -447,7 +446,7 @@ static bool can_be_said(struct view word)
     for (size_t i = 0; i < word.len; i++)
         if (!ascii_is_print(word.at[i]) || word.at[i] == ' ')
             return false;
-    return word.len > 0 && word.len <= HOSTNAME_MAX;
+    return word.len > 0 && word.len <= SMTP_HOSTNAME_MAX;
 }
 
 bool smtp_client_start(struct smtp_client *client, struct view hostname, uint64_t now_us)

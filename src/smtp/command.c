@@ -74,6 +74,7 @@ void smtp_command_quit(struct smtp_server *server, struct view arguments, struct
         return;
     struct smtp_reply reply = SMTP_REPLY(221, 2, 0, 0, "closing the connection");
     reply.close = true;
+    server->quit = true;
     smtp_server_say_host(server, reply, out);
 }
 

@@ -29,12 +29,12 @@ static const char *find_bad(const struct smtp_data *data, const char *from, cons
     return nul ? nul : to;
 }
 
-/* The end of the run of good content at `from`; sets line_start and body as they are there. Each byte is looked at
- * two or three times, by memchr, and never again. */
+/* The end of the run of good content at `from`, which is no dot at the start of a line; sets line_start and body as
+ * they are there. Each byte is looked at two or three times, by memchr, and never again. */
 static const char *find_run(struct smtp_data *data, const char *from, const char *end)
 {
     const char *at = from;
-    while (at < end && !(data->line_start && at > from && *at == '.')) {
+    while (at < end && !(data->line_start && *at == '.')) {
         const char *lf = memchr(at, '\n', (size_t)(end - at));
         const char *line_end = lf ? lf : end;
         bool cr = line_end > at && line_end[-1] == '\r';

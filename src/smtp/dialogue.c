@@ -235,6 +235,12 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Of a line whose digits have been checked; it has no NUL behind it. */
+static int code_of(struct view line)
+{
+    return (line.at[0] - '0') * 100 + (line.at[1] - '0') * 10 + (line.at[2] - '0');
+}
+
 static const char *line_fault(struct view line, int code)
 {
     if (line.len + 2 > 512)
@@ -246,7 +252,7 @@ static const char *line_fault(struct view line, int code)
     for (size_t i = 0; i < line.len; i++)
         if (line.at[i] < 32 || line.at[i] > 126)
             return "byte that does not print";
-    if (code && atoi(line.at) != code)
+    if (code && code_of(line) != code)
         return "codes differ within a reply";
     return NULL;
 }
@@ -265,7 +271,7 @@ const char *dialogue_grammar_fault(struct view replies)
         const char *fault = line_fault(line, code);
         if (fault)
             return fault;
-        code = line.len > 3 && line.at[3] == '-' ? atoi(line.at) : 0;
+        code = line.len > 3 && line.at[3] == '-' ? code_of(line) : 0;
     }
     return code ? "last line is missing" : NULL;
 }

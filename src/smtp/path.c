@@ -1,5 +1,9 @@
 #include "smtp/path.h"
 
+#include <assert.h>
+
+#include "base/utf8.h"
+
 #include <string.h>
 
 #define LABEL_MAX        63                  /* RFC 1035 section 2.3.4 */
@@ -39,23 +43,6 @@ static enum smtp_path_result fault_at(struct view rest, unsigned flags)
     if (c < 32 || c == 127)
         return SMTP_PATH_BAD_BYTE;
     return c > 127 && !(flags & SMTP_PATH_UTF8) ? SMTP_PATH_NOT_ASCII : SMTP_PATH_SYNTAX;
-}
-
-/* Length of the well-formed UTF-8 sequence beyond ASCII at the front (RFC 3629 section 4): not overlong, no surrogate,
- * not above U+10FFFF; 0: none (H38). */
-static size_t utf8_sequence(struct view text)
-{
-    const unsigned char *c = (const unsigned char *)text.at;
-    size_t len = !text.len || c[0] < 0xc2 || c[0] > 0xf4 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-    if (len == 0 || text.len < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-    bool surrogate = c[0] == 0xed && c[1] > 0x9f;
-    bool too_high = c[0] == 0xf4 && c[1] > 0x8f;
-    return overlong || surrogate || too_high ? 0 : len;
 }
 
 static bool is_atext(char c)
@@ -337,6 +324,33 @@ bool smtp_path_local_plain(const struct smtp_path *path, struct buffer *plain)
         buffer_add(plain, view_take(&local, 1));
     }
     return !plain->full;
+}
+
+static void add_quoted(struct buffer *to, struct view text)
+{
+    buffer_add_char(to, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '"' || text.at[i] == '\\')
+            buffer_add_char(to, '\\');
+        buffer_add_char(to, text.at[i]);
+    }
+    buffer_add_char(to, '"');
+}
+
+/* Needless quoting makes no other mailbox (RFC 5321 section 4.1.2), nor does the case of postmaster (4.5.1). */
+void smtp_path_add_local(struct buffer *to, const struct smtp_path *path)
+{
+    char memory[SMTP_LOCAL_PART_MAX];
+    struct buffer plain = BUFFER_OF(memory);
+    bool fits = smtp_path_local_plain(path, &plain);
+    assert(fits);
+    struct view local = buffer_view(&plain), rest = local;
+    if (view_equal_nocase(local, POSTMASTER))
+        buffer_add(to, POSTMASTER);
+    else if (take_dot_string(&rest, true) && !rest.len)
+        buffer_add(to, local);
+    else
+        add_quoted(to, local);
 }
 
 bool smtp_path_same(const struct smtp_path *a, const struct smtp_path *b)

@@ -48,6 +48,9 @@ void smtp_path_add_whole(struct buffer *to, const struct smtp_path *path);
 /* The local part with its quoting taken off (RFC 5321 4.1.2: "Quoted-string" and dot-string that mean the same are
  * one mailbox). false: no room. */
 bool smtp_path_local_plain(const struct smtp_path *path, struct buffer *plain);
+/* The local part as all its spellings have it in common: quoted only where it must be, postmaster in lower case. Not
+ * longer than as written. */
+void smtp_path_add_local(struct buffer *to, const struct smtp_path *path);
 /* Same mailbox: domains by ASCII case folding, local parts after unquoting; "postmaster" in any case. */
 bool smtp_path_same(const struct smtp_path *a, const struct smtp_path *b);
 

@@ -1,9 +1,9 @@
 /* The server's side of an SMTP session as a machine: bytes, verdicts and the time go in; replies, events and a
  * deadline come out. It does no I/O, keeps no input and allocates nothing.
  *
- * Use: smtp_server_start() writes the greeting. Then call smtp_server_step() with what has arrived and act on the event,
- * until it says SMTP_SERVER_INPUT; keep the bytes it left in *input (never more than SMTP_COMMAND_MAX, when `out` had
- * room) and show them again with more behind them.
+ * Use: smtp_server_start() writes the greeting. Then call smtp_server_step() with what has arrived and act on the
+ * event, until it says SMTP_SERVER_INPUT; keep the bytes it left in *input (never more than SMTP_COMMAND_MAX, when
+ * `out` had room) and show them again with more behind them.
  *
  *     for (;;) switch (smtp_server_step(&server, now_us, &input, &out)) {
  *     case SMTP_SERVER_MAIL: ... decide, now or later ...; smtp_server_answer(&server, now_us, &reply, &out); break;
@@ -77,6 +77,8 @@ struct smtp_server {
     struct view content;
     /* Where the session stands; to be read by everybody, written by the machine alone. */
     bool hello, extended;        /* HELO or EHLO accepted; the last was EHLO */
+    bool refused;                /* greeted with 554: nothing but QUIT (RFC 5321 section 3.1) */
+    bool quit;                   /* the client has said QUIT */
     bool has_mail;               /* a transaction is open */
     unsigned recipient_count;    /* accepted ones of this transaction */
     uint64_t content_size;       /* bytes of content so far */
@@ -86,7 +88,6 @@ struct smtp_server {
     uint8_t state;
     uint8_t asked;               /* the event whose answer is outstanding; SMTP_SERVER_INPUT: none */
     uint8_t spoiled;             /* why the content is thrown away; 0: it is not */
-    bool refused;                /* greeted with 554: nothing but QUIT (RFC 5321 section 3.1) */
     bool was_extended;           /* before the HELO or EHLO that is being answered */
     bool overlong;               /* there was an over-long command line before */
     bool data_refused;           /* since then no transaction was begun or reset: its content may come as commands */
@@ -100,10 +101,12 @@ struct smtp_server {
  * (554) every command but QUIT gets 503 (RFC 5321 section 3.1). To be told of early talk, show no input before. */
 void smtp_server_start(struct smtp_server *server, const struct smtp_server_profile *profile, uint64_t now_us,
                        const struct smtp_reply *refusal, struct buffer *out);
-enum smtp_server_event smtp_server_step(struct smtp_server *server, uint64_t now_us, struct view *input, struct buffer *out);
+enum smtp_server_event smtp_server_step(struct smtp_server *server, uint64_t now_us, struct view *input,
+                                        struct buffer *out);
 /* An empty text, and a status of class 0, stand for the usual ones. A text for which `out` has no room is cut to its
  * first line. reply->close: the connection ends after it. */
-void smtp_server_answer(struct smtp_server *server, uint64_t now_us, const struct smtp_reply *reply, struct buffer *out);
+void smtp_server_answer(struct smtp_server *server, uint64_t now_us, const struct smtp_reply *reply,
+                        struct buffer *out);
 /* From now on the content of this message is thrown away, and at its end this reply is said and the transaction
  * dropped (RESET comes then). reply->text must outlive the message. Between DATA's 354 and END only. Content with bare
  * CR or LF is refused for that all the same. */

@@ -14,7 +14,7 @@ static size_t count_of(struct view text, const char *what)
 {
     size_t count = 0, len = strlen(what);
     for (size_t at = 0; at + len <= text.len; at++)
-        count += memcmp(text.at + at, what, len) == 0;
+        count += text.at[at] == what[0] && memcmp(text.at + at, what, len) == 0;
     return count;
 }
 

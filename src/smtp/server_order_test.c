@@ -65,7 +65,7 @@ static const struct command commands[] = {
     { "MAIL <a@b.test>",
       true,
       { BAD(FIRST), BAD("501 5.5.2"), BAD("503 5.5.1 a message"), BAD("503 5.5.1 a message") } },
-    { "MAIL FROM:<a@b.test> FOO=1",
+    { "MAIL FROM:<a@b.test> SIZE=1 FOO=1",
       true,
       { BAD(FIRST), BAD("555 5.5.4"), BAD("503 5.5.1 a message"), BAD("503 5.5.1 a message") } },
     { "RCPT TO:<c@d.test>",

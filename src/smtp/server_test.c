@@ -293,7 +293,8 @@ static void bare_line_ends(void **state)
             "220|250|250|250|354|550 5.5.2|", VIEW("HELO a\nMAIL <a>\nRCPT <b>\nRESET\nCLOSE\n") },
           { "too large as well", STRICT, VIEW(BEGUN "DATA\r\n\r\r\n.\r\n"), BEGAN "354|550 5.5.2|",
             VIEW(ENVELOPE "RESET\nCLOSE\n") },
-          { "the caller spoils as well", STRICT, VIEW(HELLO "MAIL FROM:<spoil>\r\nRCPT TO:<a>\r\nDATA\r\nx\r\n\n.\r\n.\r\n"),
+          { "the caller spoils as well", STRICT,
+            VIEW(HELLO "MAIL FROM:<spoil>\r\nRCPT TO:<a>\r\nDATA\r\nx\r\n\n.\r\n.\r\n"),
             OPENED "250|250|354|550 5.5.2|", VIEW("EHLO c.test\nMAIL <spoil>\nRCPT <a>\nRESET\nCLOSE\n") });
 }
 

@@ -196,7 +196,8 @@ static void window_read(void *ctx)
     enum walk_step step = take_window(store, segment, (struct view){ store->window, len });
     segment->reading = false;
     store->reading = NULL;
-    if (step == WALK_READ)
+    /* More may have become durable while we read. */
+    if (step == WALK_READ || segment->walk.upto < segment->upto)
         list_append(&store->to_read, &segment->to_read);
     else
         all_read(store, segment);

@@ -119,7 +119,7 @@ static bool meet_free(void *ctx, struct view name)
     struct os_op look = { .kind = OS_STAT, .dir = store->free_dir, .name = text, .stat = &stat };
     os_run_ops(store->os, &look, 1);
     /* A rename that was cut short can leave both names: then the file is a segment. */
-    bool good = look.status == OS_OK && stat.size == store->limits.segment_size && stat.links == 1 &&
+    bool good = look.status == OS_OK && stat.size >= store->limits.segment_size && stat.links == 1 &&
                 store->stock.count < store->limits.free_max;
     if (good && set_add(&store->stock, number))
         return true;

@@ -179,6 +179,8 @@ struct spool_store_owner {
                     struct os_file *file);
     /* An administrator must know: quarantine, failed sync, no space. */
     void (*alarm)(void *ctx, struct view text);
+    /* The deadline is earlier now: see spool_store_tick. */
+    void (*deadline)(void *ctx);
 };
 
 struct spool_store_limits {
@@ -219,7 +221,7 @@ void spool_store_forget(struct spool_store *store, const struct mail_id *id, con
  * when it is asked for another one. */
 struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
 /* What could not be done (no space ...) is tried again: call tick when the deadline (monotonic µs, OS_NEVER: none) is
- * reached. The deadline moves whenever the store is called or calls back. */
+ * reached. owner->deadline says that it is earlier now. */
 uint64_t spool_store_deadline(const struct spool_store *store);
 void spool_store_tick(struct spool_store *store);
 

@@ -160,6 +160,7 @@ void os_linux_queues_free(struct os *os);
 void os_linux_dns_init(struct os *os);
 void os_linux_dns_free(struct os *os);
 bool os_linux_log_init(struct os *os);
+void os_linux_log_flush(struct os *os); /* at the end of each turn */
 void os_linux_log_free(struct os *os);
 
 /* For system calls that want a pointer to what they only read. */

@@ -49,7 +49,7 @@ bool os_linux_log_init(struct os *os)
 static void on_room(uv_poll_t *poll, int status, int events)
 {
     (void)status, (void)events;
-    os_log(poll->data, VIEW_NONE);
+    os_linux_log_flush(poll->data);
 }
 
 /* Created when the log was first full, which is seldom. */
@@ -120,19 +120,29 @@ static void say_dropped(struct log *log)
         log->dropped = count; /* no room for this one either; it does not count itself */
 }
 
+void os_linux_log_flush(struct os *os)
+{
+    struct log *log = &os->log;
+    if (log->waiting.len == 0)
+        return;
+    flush(log);
+    if (log->dropped)
+        say_dropped(log);
+    watch(os, log->waiting.len > 0);
+}
+
+/* While the loop runs the lines of a turn go out together: one call for many. */
 void os_log(struct os *os, struct view line)
 {
     struct log *log = &os->log;
-    if (log->waiting.len > 0)
-        flush(log);
+    if (buffer_room(&log->waiting) < LOG_LINE_MAX)
+        os_linux_log_flush(os);
     if (log->dropped)
-        say_dropped(log);
-    if (line.at && log->dropped)
         log->dropped++;
-    else if (line.at)
+    else
         add_line(log, line);
-    flush(log);
-    watch(os, log->waiting.len > 0);
+    if (!os->turns.running)
+        os_linux_log_flush(os);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -142,7 +152,7 @@ static void on_closed(uv_handle_t *handle)
 
 void os_linux_log_free(struct os *os)
 {
-    os_log(os, VIEW_NONE);
+    os_linux_log_flush(os);
     if (os->log.poll)
         uv_close((uv_handle_t *)os->log.poll, on_closed);
     free(os->log.waiting.at);

@@ -32,6 +32,7 @@ static void end_turn(struct os *os)
     struct turns *t = &os->turns;
     if (!t->over)
         run_tasks(t);
+    os_linux_log_flush(os);
     t->over = t->stopped;
     t->now_us = 0;
     if (t->first)

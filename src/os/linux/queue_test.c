@@ -200,10 +200,24 @@ static void test_end_of_run(void **state)
     assert_int_equal(next, 0);
     test_run(p->os);
     assert_int_equal(next, JOBS);
-    /* And freeing everything with work in the queue is no harm either. */
+}
+
+/* At the end of a process its role frees what it submitted, told or not, and its queues. */
+static void test_requests_freed_after_the_end(void **state)
+{
+    enum { JOBS = 100 };
+    struct place *p = *state;
+    struct job *jobs = calloc(JOBS, sizeof *jobs);
+    unsigned next = 0;
+    struct os_queue *queue = os_queue_new(p->os), *other = os_queue_new(p->os);
     make_jobs(p, jobs, JOBS, &next);
     for (int i = 0; i < JOBS; i++)
-        submit(queue, &jobs[i]);
+        submit(i % 2 ? queue : other, &jobs[i]);
+    os_stop(p->os, 0);
+    assert_int_equal(os_linux_run(p->os), 0);
+    free(jobs);
+    os_queue_free(queue);
+    os_queue_free(other);
 }
 
 int main(void)
@@ -215,6 +229,7 @@ int main(void)
         WITH_PLACE(test_a_slow_queue_holds_nobody_else),
         WITH_PLACE(test_free_lets_work_finish),
         WITH_PLACE(test_end_of_run),
+        WITH_PLACE(test_requests_freed_after_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

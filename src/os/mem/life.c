@@ -114,6 +114,17 @@ struct os *mem_process_start(struct mem_host *host, const char *role)
     return os;
 }
 
+struct os *mem_host_process(struct mem_host *host, const char *role, size_t nth)
+{
+    list_each(link, &host->processes)
+    {
+        struct os *os = list_entry(link, struct os, in_host);
+        if (os->role && !os->cut && strcmp(os->role->name, role) == 0 && nth-- == 0)
+            return os;
+    }
+    return NULL;
+}
+
 /* ---- children ---- */
 
 static void run_ended(struct mem_event *event)
@@ -124,7 +135,10 @@ static void run_ended(struct mem_event *event)
     free(child);
 }
 
-static enum os_status set_account(struct os *parent, const char *name, struct os_user *account)
+/* The one group that has no account of its name: as on Debian. */
+#define MAIL_GROUP 8
+
+static enum os_status set_account(struct os *parent, const char *name, const char *group, struct os_user *account)
 {
     *account = (struct os_user){ .user = parent->user, .group = parent->group };
     if (!name)
@@ -132,6 +146,10 @@ static enum os_status set_account(struct os *parent, const char *name, struct os
     enum os_status status = os_user_find(parent, view_of(name), account);
     if (status != OS_OK)
         return status;
+    if (group && strcmp(group, "mail") != 0)
+        return OS_NOT_FOUND;
+    if (group)
+        account->group = MAIL_GROUP;
     if (account->user == 0 || account->group == 0)
         return OS_DENIED;
     bool same = account->user == parent->user && account->group == parent->group;
@@ -147,7 +165,7 @@ enum os_status os_spawn(struct os *os, const struct os_spawn *what, struct os_li
     *child = NULL;
     if (os->cut || mem_handles_full(os))
         return OS_TOO_MANY;
-    enum os_status status = role ? set_account(os, what->user, &account) : OS_NOT_FOUND;
+    enum os_status status = role ? set_account(os, what->user, what->group, &account) : OS_NOT_FOUND;
     if (status != OS_OK)
         return status;
     struct os *born = mem_process_new(os->host);

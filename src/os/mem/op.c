@@ -90,7 +90,8 @@ static enum os_status run(struct os *os, struct os_op *op, unsigned step)
     if (inode->disk->cut && op->kind != OS_CLOSE)
         return OS_IO;
     if (status != OS_OK) {
-        failed(os, op, step, written);
+        if (status != OS_UNSUPPORTED) /* then it was not even begun */
+            failed(os, op, step, written);
         return status;
     }
     if (!first_of_two)

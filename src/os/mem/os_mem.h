@@ -94,6 +94,8 @@ struct os *mem_process_new(struct mem_host *host);
 void mem_host_set_roles(struct mem_host *host, const struct os_role *roles, size_t count);
 /* A role at the top, without a supervisor; its start() comes in the next turn. */
 struct os *mem_process_start(struct mem_host *host, const char *role);
+/* The nth (from 0) of those that live with this role, oldest first; NULL: there is none. */
+struct os *mem_host_process(struct mem_host *host, const char *role, size_t nth);
 void *mem_process_object(const struct os *os); /* what start() made; NULL before, and without a role */
 void mem_process_set_user(struct os *os, uint32_t user, uint32_t group);
 void mem_process_set_handles_max(struct os *os, size_t max); /* over it: OS_TOO_MANY */
@@ -228,6 +230,11 @@ struct mem_disk_op {
 };
 void mem_disk_on_op(struct mem_disk *disk, enum os_status (*before)(void *ctx, const struct mem_disk_op *op),
                     void *ctx);
+
+/* Looking on from outside: what everybody reads, without an operation. Paths begin at the root; false, or NULL: no such
+ * folder, or file. */
+bool mem_disk_names(const struct mem_disk *disk, const char *path, void (*on)(void *ctx, const char *name), void *ctx);
+char *mem_disk_read(const struct mem_disk *disk, const char *path, size_t *len); /* the caller's to free() */
 
 /* For scenes that no operation of os.h can set. Paths begin at the root; both give false when it cannot be done. */
 bool mem_disk_symlink(struct mem_disk *disk, const char *path, const char *target); /* durable at once */

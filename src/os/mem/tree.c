@@ -274,10 +274,35 @@ enum os_status mem_op_list(struct os *os, struct os_op *op)
     return OS_OK;
 }
 
-/* ---- scenes ---- */
+/* ---- scenes, and looking on ---- */
 
 /* The world's own hand: it may do everything and changes no clock. */
 static const struct os nobody_else = { .user = 0 };
+
+static struct inode *inode_at(const struct mem_disk *disk, const char *path, enum inode_kind kind)
+{
+    struct place place;
+    enum os_status status = mem_walk(&nobody_else, disk->root, path, true, &place);
+    return status == OS_OK && place.inode && place.inode->kind == kind ? place.inode : NULL;
+}
+
+bool mem_disk_names(const struct mem_disk *disk, const char *path, void (*on)(void *ctx, const char *name), void *ctx)
+{
+    const struct inode *dir = inode_at(disk, path, INODE_DIR);
+    for (size_t i = 0; dir && i < dir->cached.names.count; i++)
+        on(ctx, dir->cached.names.at[i].text);
+    return dir;
+}
+
+char *mem_disk_read(const struct mem_disk *disk, const char *path, size_t *len)
+{
+    const struct inode *file = inode_at(disk, path, INODE_FILE);
+    if (!file)
+        return NULL;
+    char *bytes = mem_take(file->cached.content.size);
+    *len = content_read(&file->cached.content, 0, bytes, file->cached.content.size);
+    return bytes;
+}
 
 bool mem_disk_symlink(struct mem_disk *disk, const char *path, const char *target)
 {
@@ -302,11 +327,10 @@ static void flip_byte(struct content *content, uint64_t offset, uint8_t flip)
 
 bool mem_disk_rot(struct mem_disk *disk, const char *path, uint64_t offset, uint8_t flip)
 {
-    struct place place;
-    if (mem_walk(&nobody_else, disk->root, path, false, &place) != OS_OK || !place.inode ||
-        place.inode->kind != INODE_FILE || offset >= place.inode->cached.content.size)
+    struct inode *file = inode_at(disk, path, INODE_FILE);
+    if (!file || offset >= file->cached.content.size)
         return false;
-    flip_byte(&place.inode->cached.content, offset, flip);
-    flip_byte(&place.inode->durable.content, offset, flip);
+    flip_byte(&file->cached.content, offset, flip);
+    flip_byte(&file->durable.content, offset, flip);
     return true;
 }
