@@ -1,6 +1,6 @@
-/* How fast the spool is by itself: messages of 4 KiB through a writer and a store in one process, so many at a time, each
- * batch begun when the one before is durable. One JSON line per figure.
- * usage: spool-bench FOLDER [seconds per figure] */
+/* How fast the spool is by itself: messages of 4 KiB through a writer and a store in one process, so many at a time,
+ * each batch begun when the one before is durable. One JSON line per figure. usage: spool-bench FOLDER [seconds per
+ * figure] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,8 +10,8 @@ static bool header_at(struct source *source, const struct segment_header *segmen
            group->length <= limit - pos;
 }
 
-/* Where the last record of the block ends, if one begins there although no group does. Most of a segment that was cut short
- * goes through here, so the nonce is looked for before anything else. */
+/* Where the last record of the block ends, if one begins there although no group does. Most of a segment that was cut
+ * short goes through here, so the nonce is looked for before anything else. */
 static uint64_t stray_record_end(struct source *source, const struct segment_header *segment, uint64_t pos)
 {
     struct view block = source_read(source, pos, SPOOL_BLOCK + RECORD_HEADER_SIZE);
