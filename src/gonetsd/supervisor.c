@@ -42,6 +42,7 @@ struct supervisor {
     struct list children;
     struct heap restarts;
     bool stopping, announced;
+    int exit_code;
     const char *try_dir; /* NULL: not in try mode */
     uint64_t stop_deadline_us;
 };
@@ -242,7 +243,7 @@ static void go_on_stopping(struct supervisor *sv)
             return;
         }
     event_note(&sv->log, "stopped", VIEW("all roles have ended"));
-    os_stop(sv->os, 0);
+    os_stop(sv->os, sv->exit_code);
 }
 
 static void begin_stop(struct supervisor *sv, enum os_signal signal)
@@ -300,6 +301,7 @@ static void on_child_exit(void *ctx, int code)
     }
     log_exit(c, code);
     if (c->role == IPC_QMGR && code == 2) { /* it refused the spool and said why: another try would end the same way */
+        sv->exit_code = 69; /* EX_UNAVAILABLE */
         begin_stop(sv, OS_SIGNAL_STOP);
         return;
     }
