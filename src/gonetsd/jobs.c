@@ -1,5 +1,5 @@
-/* What is ready goes to role local as jobs, as many as it has given credit for; its results become events in the spool, and
- * only then it may forget them. */
+/* What is ready goes to role local as jobs, as many as it has given credit for; its results become events in the spool,
+ * and only then it may forget them. */
 #include <stdlib.h>
 
 #include "gonetsd/qmgr.h"
@@ -17,7 +17,6 @@ struct local {
     struct qmgr *qmgr;
     struct ipc ipc;
     uint32_t credit;
-    uint64_t last_job;
     struct list contents;
     size_t content_count;
     bool gone;
@@ -113,8 +112,7 @@ static bool give(struct local *local, struct queue_recipient *r)
     struct content *c = open_content(local, place->segment);
     if (!c)
         return false;
-    r->job = ++local->last_job;
-    ipc_job_pack(&frame, &(struct ipc_job){ r->job, r->message->id, queue_number(r), place->segment, place->offset,
+    ipc_job_pack(&frame, &(struct ipc_job){ r->message->id, queue_number(r), place->segment, place->offset,
                                             place->content_size, place->head_size, r->action, r->path });
     if (frame.full || !ipc_send(&local->ipc, buffer_view(&frame)))
         return false;
@@ -233,13 +231,13 @@ static bool on_result(struct local *local, struct unpack *body)
     if (!ipc_result_unpack(body, &m))
         return false;
     struct queue_recipient *r = find_recipient(local->qmgr, &m.id, m.recipient);
-    if (!r || r->state == QUEUE_DONE) {
+    if (!r || r->state == QUEUE_DONE || r->state == QUEUE_WAITING) { /* heard before */
         say_kept(local, &m.id, m.recipient);
         return true;
     }
     if (r->state == QUEUE_MARKING)
         return true;
-    if (r->state == QUEUE_WORKING && r->job == m.job)
+    if (r->state == QUEUE_WORKING) /* also when it is said again from before: it was given here, too */
         job_over(local, r->message->place.segment);
     log_result(local->qmgr, &m, r);
     finish_job(local, &m, r);
@@ -309,6 +307,9 @@ static void on_gone(void *ctx)
 
 void jobs_free(struct qmgr *qmgr)
 {
+    if (qmgr->local_link)
+        os_link_close(qmgr->local_link);
+    qmgr->local_link = NULL;
     if (!qmgr->local)
         return;
     ipc_close(&qmgr->local->ipc);
@@ -316,11 +317,24 @@ void jobs_free(struct qmgr *qmgr)
     qmgr->local = NULL;
 }
 
+/* Results that are said again speak of messages that are known once the spool is open: only then they are heard. */
+void jobs_opened(struct qmgr *qmgr)
+{
+    struct os_link *link = qmgr->local_link;
+    qmgr->local_link = NULL;
+    if (link)
+        jobs_link(qmgr, link);
+}
+
 void jobs_link(struct qmgr *qmgr, struct os_link *link)
 {
     if (qmgr->local && !qmgr->local->gone)
         take_back(qmgr);
     jobs_free(qmgr);
+    if (!qmgr->store) {
+        qmgr->local_link = link;
+        return;
+    }
     qmgr->local = calloc(1, sizeof *qmgr->local);
     if (!qmgr->local) {
         os_link_close(link);
