@@ -5,8 +5,8 @@
 #include "gonetsd/roles.h"
 #include "gonetsd/session.h"
 
-#define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
-#define SEGMENT_US_MAX UINT64_C(3000000) /* wait for the first segment of the spool */
+#define ACCEPTS_PER_TURN 64                /* then the sessions' turn */
+#define SEGMENT_US_MAX   UINT64_C(3000000) /* wait for the first segment of the spool */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
 
