@@ -5,9 +5,9 @@
 #include "gonetsd/roles.h"
 #include "gonetsd/session.h"
 
-#define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
-#define SEGMENT_US_MAX UINT64_C(3000000) /* wait for the first segment of the spool */
-#define STARVE_US UINT64_C(3000000) /* a message that waits for a segment is refused after one to two of these */
+#define ACCEPTS_PER_TURN 64                /* then the sessions' turn */
+#define SEGMENT_US_MAX   UINT64_C(3000000) /* wait for the first segment of the spool */
+#define STARVE_US        UINT64_C(3000000) /* a message that waits for a segment is refused after one to two of these */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
 

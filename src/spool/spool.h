@@ -188,7 +188,7 @@ struct spool_store_owner {
 
 struct spool_store_limits {
     uint64_t segment_size;
-    unsigned free_max; /* recycled segments kept */
+    unsigned free_max;      /* recycled segments kept */
     uint64_t disk_free_min; /* bytes left on the disk, below which no segment for mail is prepared */
 };
 
