@@ -102,6 +102,8 @@ static void play_until(struct rig *rig, const struct script *script, uint64_t nt
 static void go_on(struct rig *rig)
 {
     size_t first = rig->letter_count;
+    if (rig->damages)
+        fail_msg("a power cut was taken for damage: %s", rig->story);
     rig_judge(rig);
     rig_compare(rig);
     rig_play(rig, "m300,m9");

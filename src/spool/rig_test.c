@@ -74,6 +74,8 @@ static void on_alarm(void *ctx, struct view text)
 {
     struct rig *rig = ctx;
     rig->alarms++;
+    for (size_t i = 0; i < text.len; i++)
+        rig->damages += view_starts(view_slice(text, i, text.len), VIEW("damaged"));
     if (rig->loud)
         printf("  alarm: %.*s\n", VIEW_FORMAT(text));
 }

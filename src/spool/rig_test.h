@@ -65,6 +65,7 @@ struct rig {
     struct noted events[EVENTS_MAX];
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
+    unsigned damages; /* alarms that speak of damage */
     bool closing, loud;
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
