@@ -120,6 +120,7 @@ static void recover(struct rig *rig, const struct rig *before, const struct mem_
     struct mem_disk *copy = mem_disk_clone(disk);
     mem_disk_crash(copy, choice);
     *rig = *before;
+    rig->damages = 0; /* what could not be read when the power was out */
     rig->os = NULL;
     rig->dir = NULL;
     rig->writer = NULL;
