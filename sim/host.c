@@ -141,7 +141,7 @@ bool sim_host_runs(struct mem_host *host)
 /* ---- mailboxes ---- */
 
 struct count {
-    struct mem_disk *disk;
+    const struct mem_disk *disk;
     struct sim_ledger *ledger;
     unsigned user;
     const char *folder;
@@ -161,10 +161,10 @@ static void count_file(void *ctx, const char *name)
     free(file);
 }
 
-bool sim_host_count(struct mem_host *host, struct sim_ledger *ledger)
+bool sim_host_count(const struct mem_disk *disk, struct sim_ledger *ledger)
 {
     sim_ledger_count_begin(ledger);
-    struct count count = { mem_host_disk(host), ledger, 0, NULL, true };
+    struct count count = { disk, ledger, 0, NULL, true };
     for (; count.user < SIM_USERS; count.user++) {
         char path[64];
         struct buffer text = BUFFER_OF(path);

@@ -19,6 +19,6 @@ void sim_host_boot(struct mem_host *host);
 void sim_host_stop(struct mem_host *host);
 bool sim_host_runs(struct mem_host *host); /* is there a supervisor? */
 /* Counts what lies in the mailboxes, as everybody reads it now. false: a file is wrong, see ledger->error. */
-bool sim_host_count(struct mem_host *host, struct sim_ledger *ledger);
+bool sim_host_count(const struct mem_disk *disk, struct sim_ledger *ledger);
 
 #endif

@@ -36,6 +36,9 @@ static void on_log(void *ctx, struct os *os, struct view line)
 static void on_trace(void *ctx, const struct mem_trace *trace)
 {
     static const char *const told[] = { "role starts", "killed", "ends", "connect", "connection broken", "signal" };
+    if (strcmp(trace->what, "operation") == 0 && trace->b != OS_OK && trace->b != OS_SKIPPED)
+        sim_say(ctx, "operation %" PRIu64 " of process %" PRIu64 ": %s", trace->a, trace->process,
+                os_status_text((enum os_status)trace->b));
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
         if (strcmp(trace->what, told[i]) == 0)
             sim_say(ctx, "%s: process %" PRIu64 " %" PRIu64 " %" PRIu64, trace->what, trace->process, trace->a, trace->b);
@@ -97,7 +100,7 @@ bool sim_all_sent(const struct sim *sim)
 
 bool sim_delivered(struct sim *sim)
 {
-    return sim_host_count(sim->host, &sim->ledger) && sim_ledger_complete(&sim->ledger);
+    return sim_host_count(mem_host_disk(sim->host), &sim->ledger) && sim_ledger_complete(&sim->ledger);
 }
 
 static bool is_cut(const struct sim *sim)
@@ -116,11 +119,19 @@ static bool complain(struct sim *sim, const char *what)
     return false;
 }
 
+/* Time passes, and an init starts a server again that has ended. */
+static void pass(struct sim *sim, uint64_t us)
+{
+    if (!is_cut(sim) && !sim_host_runs(sim->host))
+        sim_host_boot(sim->host);
+    sim_run(sim, us);
+}
+
 static bool wait_for_senders(struct sim *sim)
 {
     uint64_t until = mem_world_now_us(sim->world) + SEND_US_MAX;
     while (!sim_all_sent(sim) && !is_cut(sim) && mem_world_now_us(sim->world) < until)
-        sim_run(sim, SECOND_US / 10);
+        pass(sim, SECOND_US / 10);
     return sim_all_sent(sim) || is_cut(sim) || complain(sim, "senders do not get through");
 }
 
@@ -131,9 +142,24 @@ static bool wait_for_copies(struct sim *sim)
             return false;
         if (pause > DELIVER_US_MAX)
             break;
-        sim_run(sim, pause);
+        pass(sim, pause);
     }
     return true;
+}
+
+static bool judge(struct sim *sim, const struct mem_disk *disk)
+{
+    return sim_host_count(disk, &sim->ledger) && sim_ledger_judge(&sim->ledger);
+}
+
+/* The spool has forgotten what is delivered: so it must be durable where it lies. */
+static bool judge_durable(struct sim *sim)
+{
+    struct mem_disk *disk = mem_disk_clone(mem_host_disk(sim->host));
+    mem_disk_crash(disk, (struct mem_choice){ MEM_KEEP_NONE, 0 });
+    bool good = judge(sim, disk);
+    mem_disk_free(disk);
+    return good;
 }
 
 bool sim_finish(struct sim *sim)
@@ -141,7 +167,7 @@ bool sim_finish(struct sim *sim)
     if (!wait_for_senders(sim) || !wait_for_copies(sim) || is_cut(sim))
         return false;
     sim_run(sim, REST_US);
-    if (is_cut(sim) || !sim_host_count(sim->host, &sim->ledger) || !sim_ledger_judge(&sim->ledger))
+    if (is_cut(sim) || !judge(sim, mem_host_disk(sim->host)) || !judge_durable(sim))
         return false;
     sim_ledger_settle(&sim->ledger);
     return true;
@@ -151,16 +177,21 @@ bool sim_finish(struct sim *sim)
 
 static void count_windows(struct sim *sim)
 {
-    sim_host_count(sim->host, &sim->ledger);
+    sim_host_count(mem_host_disk(sim->host), &sim->ledger);
     sim_ledger_window(&sim->ledger, sim->ledger.faults);
+}
+
+void sim_uncertain(struct sim *sim)
+{
+    sim->ledger.faults++;
+    count_windows(sim);
 }
 
 void sim_power_cut(struct sim *sim, struct mem_choice choice)
 {
     sim_say(sim, "power cut, choice %d %" PRIu64, (int)choice.how, choice.value);
     mem_host_crash(sim->host, choice);
-    sim->ledger.faults++;
-    count_windows(sim);
+    sim_uncertain(sim);
     sim_host_boot(sim->host);
 }
 
@@ -189,8 +220,7 @@ bool sim_kill(struct sim *sim, const char *role, size_t nth)
     mem_process_kill(os);
     if (strcmp(role, "mailbox") != 0 && strcmp(role, "local") != 0 && !supervisor)
         return true;
-    sim->ledger.faults++;
-    count_windows(sim);
+    sim_uncertain(sim);
     mem_world_at(sim->world, now + DEATH_US, on_children_dead, sim);
     if (supervisor && sim->boots_left == 0)
         mem_world_at(sim->world, now + BOOT_US, look_after, sim);

@@ -6,7 +6,7 @@
 #include "sim/host.h"
 #include "sim/sender.h"
 
-#define SIM_SENDERS_MAX 8
+#define SIM_SENDERS_MAX 16
 
 struct sim {
     struct mem_world *world;
@@ -34,6 +34,8 @@ void sim_run(struct sim *sim, uint64_t us);
  * (then without a word in ledger.error). */
 bool sim_finish(struct sim *sim);
 
+/* After a fault that may have made a worker forget what it did: each copy that is there may come once more. */
+void sim_uncertain(struct sim *sim);
 /* The power goes and comes back. */
 void sim_power_cut(struct sim *sim, struct mem_choice choice);
 /* Kill -9 of the nth process of a role; false: there is none. When it is the supervisor it is started anew, as by an init. */

@@ -173,24 +173,29 @@ def check_data_before_name(trace, name, old):
 
 
 def check_segments(trace, counts):
-    """A segment is used only when its name and header are durable; the marker counts before a number beyond it is given."""
+    """A segment is used only when its name and header are durable."""
     for name in trace.names:
-        if name.name not in ("renameat", "renameat2", "linkat"):
+        if not name.name.startswith(("rename", "link")) or not SEGMENT.match(name.places[1]):
             continue
         old, new = name.places
-        folder = SEGMENT.match(new)
-        is_marker = os.path.basename(new) == "spool"
-        if not folder and not is_marker:
-            continue
         yield from check_data_before_name(trace, name, old)
-        if folder:
-            uses = [w.begin for w in trace.writes.get(new, []) if w.begin > name.end]
-        else:
-            uses = [n.begin for n in trace.names if n.begin > name.end and n.name.startswith("rename") and
-                    SEGMENT.match(n.places[-1])]
-        counts["segments" if folder else "markers"] += bool(uses)
+        uses = [w.begin for w in trace.writes.get(new, []) if w.begin > name.end]
+        counts["segments"] += bool(uses)
         if uses and not trace.synced(os.path.dirname(new), name.end, min(uses)):
             yield min(uses), f"{os.path.basename(new)} is used, but its folder was not synced since {name}"
+
+
+def check_numbers(trace, counts):
+    """The marker, which says what numbers may be given, is durable before the next segment gets its number."""
+    for path, writes in trace.writes.items():
+        if os.path.basename(path) != "spool":
+            continue
+        for write in writes:
+            uses = [n.begin for n in trace.names if n.begin > write.end and n.name.startswith("rename") and
+                    SEGMENT.match(n.places[-1])]
+            counts["markers"] += bool(uses)
+            if uses and not trace.synced(path, write.end, min(uses)):
+                yield min(uses), f"a segment gets its number, but the marker was not synced since {write}"
 
 
 def check_deliveries(trace, counts):
@@ -269,7 +274,7 @@ def check(lines, strings=None):
     strings: {id: texts that must be durable too before its 250}."""
     trace, counts = Trace(lines), collections.Counter()
     complaints = [*check_replies(trace, counts, strings or {}), *check_segments(trace, counts),
-                  *check_deliveries(trace, counts), *check_forgetting(trace, counts)]
+                  *check_numbers(trace, counts), *check_deliveries(trace, counts), *check_forgetting(trace, counts)]
     return [f"line {line}: {text}" for line, text in sorted(complaints)], counts
 
 

@@ -217,20 +217,28 @@ class Server:
                     found.append(event)
         return found
 
-    def processes(self):
-        """{pid: role} of the server and all its processes; the supervisor is "super"."""
-        found = {}
+    def running(self):
+        """Pids of all that it started and that still runs, if only to end."""
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                session = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[3])
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if session == self.process.pid and b"gonetsd" in words[0]:
-                role = words[words.index(b"--role") + 1].decode() if b"--role" in words else "super"
-                found[int(entry.name)] = role
+            if int(fields[3]) == self.process.pid and fields[0] not in "ZX":
+                yield int(entry.name)
+
+    def processes(self):
+        """{pid: role} of the server and all its processes; the supervisor is "super"."""
+        found = {}
+        for pid in self.running():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"gonetsd" in words[0]:
+                found[pid] = words[words.index(b"--role") + 1].decode() if b"--role" in words else "super"
         return found
 
     def stop(self):
@@ -251,7 +259,7 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait()
-        wait_for(lambda: not self.processes(), 10, "the end of all processes")
+        wait_for(lambda: not list(self.running()), 10, "the end of all processes")
 
     def client(self, timeout=20, source="127.0.0.1"):
         return Client(self.port, timeout, source)

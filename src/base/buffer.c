@@ -14,35 +14,9 @@ void buffer_clear(struct buffer *b)
     b->full = false;
 }
 
-struct view buffer_view(const struct buffer *b)
-{
-    return (struct view){ b->at, b->len };
-}
-
-size_t buffer_room(const struct buffer *b)
-{
-    return b->cap - b->len;
-}
-
-void buffer_add(struct buffer *b, struct view text)
-{
-    if (text.len > buffer_room(b)) {
-        b->full = true;
-        return;
-    }
-    if (text.len)
-        memcpy(b->at + b->len, text.at, text.len);
-    b->len += text.len;
-}
-
 void buffer_add_text(struct buffer *b, const char *text)
 {
     buffer_add(b, view_of(text));
-}
-
-void buffer_add_char(struct buffer *b, char c)
-{
-    buffer_add(b, (struct view){ &c, 1 });
 }
 
 void buffer_add_u64(struct buffer *b, uint64_t number)

@@ -7,37 +7,6 @@ struct view view_of(const char *text)
     return text ? (struct view){ text, strlen(text) } : VIEW_NONE;
 }
 
-char ascii_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-bool ascii_is_alpha(char c)
-{
-    char lower = ascii_lower(c);
-    return lower >= 'a' && lower <= 'z';
-}
-
-bool ascii_is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool ascii_is_alnum(char c)
-{
-    return ascii_is_alpha(c) || ascii_is_digit(c);
-}
-
-bool ascii_is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-bool ascii_is_print(char c)
-{
-    return c >= ' ' && c <= '~';
-}
-
 bool view_equal(struct view a, struct view b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
@@ -94,27 +63,6 @@ size_t view_find_last(struct view v, char c)
 bool view_has(struct view v, char c)
 {
     return view_find(v, c) < v.len;
-}
-
-struct view view_slice(struct view v, size_t from, size_t to)
-{
-    if (to > v.len)
-        to = v.len;
-    if (from >= to)
-        return VIEW_NONE;
-    return (struct view){ v.at + from, to - from };
-}
-
-struct view view_take(struct view *v, size_t n)
-{
-    if (n > v->len)
-        n = v->len;
-    struct view taken = { v->at, n };
-    if (n) {
-        v->at += n;
-        v->len -= n;
-    }
-    return taken;
 }
 
 struct view view_take_until(struct view *v, char c)

@@ -79,9 +79,7 @@ static enum os_status maildir_status(const struct deliver_box *box)
     for (int i = MAKE_CUR; i <= MAKE_TMP; i++)
         if (box->ops[i].status != OS_OK && box->ops[i].status != OS_EXISTS)
             return box->ops[i].status;
-    if (box->ops[MAKE_TMP].status == OS_OK && box->ops[SYNC_MADE].status != OS_OK)
-        return box->ops[SYNC_MADE].status;
-    for (int i = OPEN_TMP; i <= STAT_NEW; i++)
+    for (int i = SYNC_MADE; i <= STAT_NEW; i++)
         if (box->ops[i].status != OS_OK)
             return box->ops[i].status;
     return OS_OK;
@@ -113,13 +111,13 @@ static void on_maildir(void *ctx)
     os_submit(box->deliver->reader, &box->request);
 }
 
-/* tmp is made last: when it was there, so were the others, and all three were synced. */
+/* What is there may have been made by somebody who ended before its name was durable: so they are synced each time. */
 static void open_maildir(struct deliver_box *box)
 {
     static const char *const names[] = { "cur", "new", "tmp" };
     for (int i = 0; i < 3; i++)
         box->ops[i] = (struct os_op){ .kind = OS_MAKE_DIR, .dir = box->dir, .name = names[i], .mode = FOLDER_MODE };
-    box->ops[SYNC_MADE] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = box->dir, .after = &box->ops[MAKE_TMP] };
+    box->ops[SYNC_MADE] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = box->dir };
     box->ops[OPEN_TMP] = (struct os_op){ .kind = OS_OPEN_DIR, .dir = box->dir, .name = "tmp", .opened_dir = &box->tmp };
     box->ops[OPEN_NEW] = (struct os_op){ .kind = OS_OPEN_DIR, .dir = box->dir, .name = "new", .opened_dir = &box->new };
     box->ops[OPEN_VOLUME] = box->ops[OPEN_NEW];

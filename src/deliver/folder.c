@@ -7,14 +7,15 @@
 
 static void on_done(void *ctx);
 
+/* What is there may have been made by somebody who ended before its name was durable: so it is synced each time. */
 static void submit(struct deliver_folder *f, bool making)
 {
-    struct os_op *make = &f->ops[0], *sync = &f->ops[1], *open = &f->ops[2];
+    struct os_op *make = &f->ops[0], *open = &f->ops[1], *sync = &f->ops[2];
     *make = (struct os_op){ .kind = OS_MAKE_DIR, .dir = f->at, .name = f->part, .mode = FOLDER_MODE };
-    *sync = (struct os_op){ .kind = OS_SYNC_DIR, .dir = f->at, .after = make };
     *open = (struct os_op){ .kind = OS_OPEN_DIR, .dir = f->at, .name = f->part, .opened_dir = &f->next };
+    *sync = (struct os_op){ .kind = OS_SYNC_DIR, .dir = f->at, .after = open };
     f->making = making;
-    f->request = (struct os_request){ making ? make : open, making ? 3 : 1, on_done, f, NULL };
+    f->request = (struct os_request){ making ? make : open, making ? 3 : 2, on_done, f, NULL };
     os_submit(f->queue, &f->request);
 }
 
@@ -39,12 +40,10 @@ static void leave(struct deliver_folder *f)
 /* Somebody else may have made it just now: that is as good. */
 static enum os_status outcome(const struct deliver_folder *f)
 {
-    const struct os_op *make = &f->ops[0], *sync = &f->ops[1], *open = &f->ops[2];
-    if (!f->making || make->status == OS_EXISTS)
-        return open->status;
-    if (make->status != OS_OK)
+    const struct os_op *make = &f->ops[0], *open = &f->ops[1], *sync = &f->ops[2];
+    if (f->making && make->status != OS_OK && make->status != OS_EXISTS)
         return make->status;
-    return sync->status != OS_OK ? sync->status : open->status;
+    return open->status != OS_OK ? open->status : sync->status;
 }
 
 static void on_done(void *ctx)

@@ -253,6 +253,17 @@ static enum os_status write_status(const struct deliver_job *job)
     return OS_OK;
 }
 
+static uint64_t failures_of(const struct deliver_job *job)
+{
+    return job->box->volume ? job->box->volume->failures : 0;
+}
+
+/* A barrier failed while it was copied: some of its bytes may be lost although a later sync succeeds. */
+static bool has_lost(const struct deliver_job *job)
+{
+    return job->copy && job->failures != failures_of(job);
+}
+
 static void look_at_written(struct deliver_maildir *m, struct deliver_job *job)
 {
     enum os_status status = write_status(job);
@@ -261,6 +272,8 @@ static void look_at_written(struct deliver_maildir *m, struct deliver_job *job)
         spoil(m, job, status, "write to");
     else if (!is_singly(job) && barrier_status(job) != OS_OK)
         spoil(m, job, barrier_status(job), "make durable");
+    else if (has_lost(job))
+        spoil(m, job, OS_IO, "make durable");
     else
         list_append(&m->durable, &job->link);
 }
@@ -274,6 +287,8 @@ static void judge_volumes(struct deliver_maildir *m)
             continue;
         if (volume->sync->status == OS_UNSUPPORTED)
             volume->unsupported = true;
+        if (volume->sync->status != OS_OK)
+            volume->failures++;
         if (volume->sync->status != OS_OK || now - m->started_us > DELIVER_TURN_US_MAX)
             volume->singly_until_us = now + DELIVER_SINGLY_US;
     }
@@ -345,6 +360,7 @@ static void start_copy(struct deliver_maildir *m, struct deliver_job *job)
         return;
     }
     make_names(m, job);
+    job->failures = failures_of(job);
     copy->ops[0] = open_tmp(job);
     copy->request = (struct os_request){ copy->ops, 1, on_tmp_open, job, NULL };
     os_submit(m->deliver->reader, &copy->request);

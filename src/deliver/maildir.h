@@ -34,6 +34,7 @@ struct deliver_volume {
     struct os_dir *dir;
     bool probed, unsupported; /* whether syncfs is of use here */
     uint64_t singly_until_us;
+    uint64_t failures;        /* of its barriers */
     bool singly;              /* in the present turn */
     const struct os_op *sync; /* barrier of the present turn; NULL: not needed */
 };

@@ -19,7 +19,7 @@ enum {
     GONETS_CONFIG = 78,
 };
 
-/* A subcommand gets its own name in argv[0]. Its help() is printed for --help and, on a wrong option, hinted at. */
+/* A subcommand gets its own name in argv[0]; before it stands the program's. Its help() is printed for --help and, on a wrong option, hinted at. */
 struct gonets_command {
     const char *name, *summary;
     int (*run)(int argc, char **argv);

@@ -13,6 +13,7 @@ static const char help[] = "usage: gonets try [--dir DIR] [--port N]\n\n"
 int gonets_try(int argc, char **argv)
 {
     const char *dir = "gonets-mail", *port = "2525";
+    char whole[OS_LINUX_PATH_SIZE];
     uint64_t number;
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0) {
@@ -27,7 +28,7 @@ int gonets_try(int argc, char **argv)
     }
     if (!view_to_u64(view_of(port), 65535, &number))
         return gonets_wrong("try", "no port number", port);
-    const char *const start[] = { "gonetsd", "try", dir, port, NULL };
+    const char *const start[] = { "gonetsd", "try", dir, port, os_linux_command(argv[-1], whole), NULL };
     os_linux_exec(GONETS_LIBEXEC, start);
     return GONETS_OS;
 }

@@ -1,5 +1,5 @@
-/* What is ready goes to role local as jobs, as many as it has given credit for; its results become events in the spool, and
- * only then it may forget them. */
+/* What is ready goes to role local as jobs, as many as it has given credit for; its results become events in the spool,
+ * and only then it may forget them. */
 #include <stdlib.h>
 
 #include "gonetsd/qmgr.h"
@@ -17,7 +17,6 @@ struct local {
     struct qmgr *qmgr;
     struct ipc ipc;
     uint32_t credit;
-    uint64_t last_job;
     struct list contents;
     size_t content_count;
     bool gone;
@@ -113,8 +112,7 @@ static bool give(struct local *local, struct queue_recipient *r)
     struct content *c = open_content(local, place->segment);
     if (!c)
         return false;
-    r->job = ++local->last_job;
-    ipc_job_pack(&frame, &(struct ipc_job){ r->job, r->message->id, queue_number(r), place->segment, place->offset,
+    ipc_job_pack(&frame, &(struct ipc_job){ r->message->id, queue_number(r), place->segment, place->offset,
                                             place->content_size, place->head_size, r->action, r->path });
     if (frame.full || !ipc_send(&local->ipc, buffer_view(&frame)))
         return false;
@@ -171,52 +169,52 @@ static uint64_t random_of(struct qmgr *qmgr)
     return random;
 }
 
+static void mark_delivered(struct qmgr *qmgr, struct queue_recipient *r);
+
 static void on_marked(void *ctx, bool ok)
 {
     struct mark *mark = ctx;
     struct qmgr *qmgr = mark->qmgr;
     struct queue_recipient *r = find_recipient(qmgr, &mark->id, mark->recipient);
-    /* A mark that did not reach the disk: the recipient is marked again later; serving it again would make a copy. */
-    if (!ok && r)
-        queue_set(&qmgr->queue, r, QUEUE_HELD);
-    if (!ok)
-        event_note(&qmgr->log, "mark-lost", VIEW("a delivery could not be noted on disk; the recipient is held"));
     if (ok && qmgr->local && ipc_is_open(&qmgr->local->ipc))
         say_kept(qmgr->local, &mark->id, mark->recipient);
     free(mark);
-    if (!ok || !r || r->state == QUEUE_DONE)
+    if (!r || r->state == QUEUE_DONE)
         return;
+    if (!ok) { /* by now it is sure that it will never count; serving the recipient again would make a copy */
+        event_note(&qmgr->log, "mark-failed", VIEW("a delivery could not be noted on disk; it is noted again"));
+        mark_delivered(qmgr, r);
+        return;
+    }
     queue_set(&qmgr->queue, r, QUEUE_DONE);
     if (r->message->open_count == 0)
         qmgr_message_done(qmgr, r->message);
 }
 
-static bool mark_delivered(struct qmgr *qmgr, struct queue_recipient *r)
+/* No memory for a mark: held, so that no second copy is made; a restart of qmgr hears the result again. */
+static void mark_delivered(struct qmgr *qmgr, struct queue_recipient *r)
 {
     struct mark *mark = malloc(sizeof *mark);
+    queue_set(&qmgr->queue, r, mark ? QUEUE_MARKING : QUEUE_HELD);
     if (!mark)
-        return false;
+        return;
     *mark = (struct mark){ qmgr, r->message->id, queue_number(r) };
     const struct spool_event event = { .id = r->message->id,
                                        .segment = r->message->place.segment,
                                        .recipient = mark->recipient,
                                        .kind = QUEUE_EVENT_DELIVERED,
                                        .wall_us = os_wall_us(qmgr->os) };
-    if (!spool_store_log(qmgr->store, &event, on_marked, mark)) {
-        free(mark);
-        return false;
-    }
-    queue_set(&qmgr->queue, r, QUEUE_MARKING);
-    return true;
+    if (spool_store_log(qmgr->store, &event, on_marked, mark))
+        return;
+    queue_set(&qmgr->queue, r, QUEUE_HELD);
+    free(mark);
 }
 
-/* No memory for a mark: held, so that no second copy is made; a restart of qmgr hears the result again. */
 static void finish_job(struct local *local, const struct ipc_result *m, struct queue_recipient *r)
 {
     struct qmgr *qmgr = local->qmgr;
     if (m->outcome == IPC_DELIVERED) {
-        if (!mark_delivered(qmgr, r))
-            queue_set(&qmgr->queue, r, QUEUE_HELD);
+        mark_delivered(qmgr, r);
         return;
     }
     say_kept(local, &m->id, m->recipient);
@@ -233,13 +231,13 @@ static bool on_result(struct local *local, struct unpack *body)
     if (!ipc_result_unpack(body, &m))
         return false;
     struct queue_recipient *r = find_recipient(local->qmgr, &m.id, m.recipient);
-    if (!r || r->state == QUEUE_DONE) {
+    if (!r || r->state == QUEUE_DONE || r->state == QUEUE_WAITING) { /* heard before */
         say_kept(local, &m.id, m.recipient);
         return true;
     }
     if (r->state == QUEUE_MARKING)
         return true;
-    if (r->state == QUEUE_WORKING && r->job == m.job)
+    if (r->state == QUEUE_WORKING) /* also when it is said again from before: it was given here, too */
         job_over(local, r->message->place.segment);
     log_result(local->qmgr, &m, r);
     finish_job(local, &m, r);
@@ -309,6 +307,9 @@ static void on_gone(void *ctx)
 
 void jobs_free(struct qmgr *qmgr)
 {
+    if (qmgr->local_link)
+        os_link_close(qmgr->local_link);
+    qmgr->local_link = NULL;
     if (!qmgr->local)
         return;
     ipc_close(&qmgr->local->ipc);
@@ -316,11 +317,24 @@ void jobs_free(struct qmgr *qmgr)
     qmgr->local = NULL;
 }
 
+/* Results that are said again speak of messages that are known once the spool is open: only then they are heard. */
+void jobs_opened(struct qmgr *qmgr)
+{
+    struct os_link *link = qmgr->local_link;
+    qmgr->local_link = NULL;
+    if (link)
+        jobs_link(qmgr, link);
+}
+
 void jobs_link(struct qmgr *qmgr, struct os_link *link)
 {
     if (qmgr->local && !qmgr->local->gone)
         take_back(qmgr);
     jobs_free(qmgr);
+    if (!qmgr->store) {
+        qmgr->local_link = link;
+        return;
+    }
     qmgr->local = calloc(1, sizeof *qmgr->local);
     if (!qmgr->local) {
         os_link_close(link);

@@ -98,7 +98,6 @@ static struct local_job *new_job(struct local *local, const struct ipc_job *m, s
         return NULL;
     job->id = m->id;
     job->recipient = m->recipient;
-    job->number = m->job;
     job->place = (struct spool_place){ m->segment, m->offset, m->head_size, m->content_size };
     list_init(&job->link);
     write_key(job->key, &m->id, m->recipient);
@@ -117,8 +116,7 @@ static void say_result(struct local *local, const struct local_job *job)
     char memory[DELIVER_TEXT_MAX + 64];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
-    ipc_result_pack(&frame, &(struct ipc_result){ .job = job->number,
-                                                  .id = job->id,
+    ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,
                                                   .recipient = job->recipient,
                                                   .outcome = (uint8_t)r->outcome,
                                                   .code = r->code,
@@ -141,9 +139,8 @@ void local_finish(struct local *local, struct local_job *job)
 }
 
 /* A qmgr that was started anew gives out what it does not know the end of; the slot of the job is taken once. */
-static void adopt(struct local *local, struct local_job *job, const struct ipc_job *m)
+static void adopt(struct local *local, struct local_job *job)
 {
-    job->number = m->job;
     local->owed_credit++;
     os_later(local->os, &local->say_credit);
     if (job->done)
@@ -158,7 +155,7 @@ static bool take_job(struct local *local, struct unpack *body)
         return false;
     struct local_job *job = find_job(local, &m.id, m.recipient);
     if (job) {
-        adopt(local, job, &m);
+        adopt(local, job);
         return true;
     }
     struct local_content *content = find_content(local, m.segment);
@@ -240,7 +237,6 @@ static void say_results(struct local *local)
 {
     for (struct map_item *item = NULL; (item = map_next(&local->jobs, item));) {
         struct local_job *job = map_entry(item, struct local_job, by_id);
-        job->number = 0;
         if (job->done)
             say_result(local, job);
     }

@@ -43,7 +43,6 @@ struct local_job {
     struct list link; /* in its worker */
     struct mail_id id;
     uint32_t recipient;
-    uint64_t number; /* what the present qmgr calls it */
     struct spool_place place;
     struct local_content *content;
     struct local_worker *worker; /* NULL: not given to one (any more) */

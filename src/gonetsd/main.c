@@ -32,19 +32,19 @@ static int supervise(const struct supervisor_options *options)
 
 static int usage(void)
 {
-    fputs("usage: gonetsd serve FILE | gonetsd try DIR PORT\n"
+    fputs("usage: gonetsd serve FILE | gonetsd try DIR PORT COMMAND\n"
           "Start it by `gonets serve -c FILE` or `gonets try`.\n", stderr);
     return EX_USAGE;
 }
 
-static int try_out(const char *dir, const char *port)
+static int try_out(const char *dir, const char *port, const char *command)
 {
     uint64_t number;
     if (!view_to_u64(view_of(port), 65535, &number))
         return usage();
     if (!os_linux_enter(dir, "nobody"))
         return 77; /* EX_NOPERM; said why */
-    return supervise(&(struct supervisor_options){ .try_dir = dir, .try_port = (uint16_t)number });
+    return supervise(&(struct supervisor_options){ .try_dir = dir, .try_port = (uint16_t)number, .try_command = command });
 }
 
 int main(int argc, char **argv)
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         return os_linux_role_main(roles, ROLE_COUNT, argc, argv);
     if (argc == 3 && strcmp(argv[1], "serve") == 0)
         return supervise(&(struct supervisor_options){ .config = argv[2] });
-    if (argc == 4 && strcmp(argv[1], "try") == 0)
-        return try_out(argv[2], argv[3]);
+    if (argc == 5 && strcmp(argv[1], "try") == 0)
+        return try_out(argv[2], argv[3], argv[4]);
     return usage();
 }

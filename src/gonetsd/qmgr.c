@@ -71,6 +71,11 @@ static void on_spool_alarm(void *ctx, struct view text)
     event_note(&qmgr->log, "spool-alarm", text);
 }
 
+static void on_spool_deadline(void *ctx)
+{
+    qmgr_arm(ctx);
+}
+
 /* Messages whose last mark became durable just before the end of the process before us. */
 static void forget_finished(struct qmgr *qmgr)
 {
@@ -85,8 +90,10 @@ static void forget_finished(struct qmgr *qmgr)
 
 void qmgr_open_store(struct qmgr *qmgr)
 {
-    const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm };
-    const struct spool_store_limits limits = { qmgr->role.conf.segment_size, 4 };
+    const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm,
+                                             on_spool_deadline };
+    const struct conf *conf = &qmgr->role.conf;
+    const struct spool_store_limits limits = { conf->segment_size, 4, conf->limits.spool_free_min };
     char memory[512];
     struct buffer error = BUFFER_OF(memory);
     if (qmgr->store || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))
@@ -103,6 +110,7 @@ void qmgr_open_store(struct qmgr *qmgr)
     }
     forget_finished(qmgr);
     workers_opened(qmgr);
+    jobs_opened(qmgr);
     role_ready(&qmgr->role);
     os_later(qmgr->os, &qmgr->work);
     qmgr_arm(qmgr);

@@ -17,6 +17,7 @@ struct qmgr {
     struct list stock;            /* segments ready and not handed out yet */
     unsigned asked[4];            /* by spool_kind: segments asked of the store and not come yet */
     struct local *local;          /* link to the deliverer (jobs.c) */
+    struct os_link *local_link;   /* the same before the spool is open: nothing is read from it yet */
     bool queue_ready;
     struct os_task work;          /* gives out jobs at the end of the turn */
 };
@@ -31,6 +32,7 @@ void workers_free(struct qmgr *qmgr);
 
 /* jobs.c: what is ready goes to the deliverer; its results become events in the spool. */
 void jobs_link(struct qmgr *qmgr, struct os_link *link);
+void jobs_opened(struct qmgr *qmgr);        /* the store is there */
 void jobs_work(void *qmgr);
 void jobs_free(struct qmgr *qmgr);
 

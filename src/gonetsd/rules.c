@@ -53,7 +53,7 @@ struct view rules_canonical(const struct session *s, const struct smtp_path *pat
     if (!memory)
         return VIEW_NONE;
     buffer_init(&text, memory, cap);
-    buffer_add(&text, path->local);
+    smtp_path_add_local(&text, path);
     buffer_add_char(&text, '@');
     for (size_t i = 0; i < domain.len; i++)
         buffer_add_char(&text, ascii_lower(domain.at[i]));

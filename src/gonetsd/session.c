@@ -5,8 +5,8 @@
 
 #include "gonetsd/transaction.h"
 
-#define LINGER_US UINT64_C(1000000) /* from our last word to the end of the link */
-#define LEFTOVER_MAX (256 * 1024)    /* bytes of input that are read and thrown away meanwhile */
+#define LINGER_US    UINT64_C(1000000) /* from our last word to the end of the link */
+#define LEFTOVER_MAX (256 * 1024)      /* bytes of input that are read and thrown away meanwhile */
 
 static void on_stream(void *ctx, unsigned events);
 
@@ -126,7 +126,7 @@ static void keep_hello(struct session *s)
         memcpy(s->hello, name.at, name.len);
 }
 
-/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too (mission A2). */
+/* What is wrong with the name is said and taken all the same: hosts without a name in the DNS send mail too. */
 static void answer_hello(struct session *s, struct buffer *out)
 {
     char memory[512];

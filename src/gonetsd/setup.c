@@ -5,7 +5,6 @@
 #include "gonetsd/conf_file.h"
 #include "gonetsd/event.h"
 #include "gonetsd/supervisor.h"
-#include "spool/spool.h"
 
 #define EX_UNAVAILABLE 69
 #define EX_OSERR 71
@@ -104,11 +103,11 @@ static bool lock_spool(struct setup *s, struct os *os, bool create, const char *
 {
     char memory[1024];
     struct buffer text = BUFFER_OF(memory);
-    enum os_status status = spool_lock(os, s->spool, &s->lock);
+    enum os_status status = spool_lock(os, s->spool, &s->locks);
     if (status == OS_NOT_FOUND && create) {
         status = spool_create(os, s->spool);
         if (status == OS_OK)
-            status = spool_lock(os, s->spool, &s->lock);
+            status = spool_lock(os, s->spool, &s->locks);
     }
     if (status == OS_OK)
         return true;
@@ -195,8 +194,7 @@ void setup_close(struct setup *s)
             os_listener_close(s->listeners[i]);
     free(s->listeners);
     free(s->addresses);
-    if (s->lock)
-        os_file_close(s->lock);
+    spool_unlock(&s->locks);
     if (s->spool)
         os_dir_close(s->spool);
     if (s->mail)

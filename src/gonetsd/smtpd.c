@@ -6,6 +6,7 @@
 #include "gonetsd/session.h"
 
 #define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
+#define SEGMENT_US_MAX UINT64_C(3000000) /* wait for the first segment of the spool */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
 
@@ -86,6 +87,16 @@ static void tell_held(void *ctx, enum spool_kind kind, uint64_t segment, uint64_
 
 static void listen_all(struct smtpd *smtpd);
 
+static void become_ready(struct smtpd *smtpd)
+{
+    smtpd->ready_due_us = OS_NEVER;
+    if (smtpd->ready)
+        return;
+    smtpd->ready = true;
+    listen_all(smtpd);
+    role_ready(&smtpd->role);
+}
+
 /* A segment has come: mail can be taken. */
 static void take_segment(struct smtpd *smtpd, struct unpack *body, struct os_handle *handle)
 {
@@ -96,11 +107,8 @@ static void take_segment(struct smtpd *smtpd, struct unpack *body, struct os_han
     }
     handle->kind = OS_HANDLE_NONE;
     spool_writer_give(smtpd->writer, (enum spool_kind)m.kind, m.number, m.nonce, m.size, handle->file);
-    if (!smtpd->ready && spool_writer_ready(smtpd->writer)) {
-        smtpd->ready = true;
-        listen_all(smtpd);
-        role_ready(&smtpd->role);
-    }
+    if (spool_writer_ready(smtpd->writer))
+        become_ready(smtpd);
 }
 
 static void on_qmgr_frame(void *ctx, uint8_t type, struct unpack *body, struct os_handle *handle)
@@ -241,6 +249,8 @@ static void on_alarm(void *ctx)
     struct smtpd *smtpd = ctx;
     if (smtpd->notice.due_us <= os_now_us(smtpd->os))
         tell_notice(smtpd);
+    if (smtpd->ready_due_us <= os_now_us(smtpd->os))
+        become_ready(smtpd);
     session_alarm(smtpd);
     smtpd_arm(smtpd);
 }
@@ -249,7 +259,11 @@ void smtpd_arm(struct smtpd *smtpd)
 {
     struct heap_item *first = heap_first(&smtpd->timers);
     uint64_t due = first ? first->key : OS_NEVER;
-    os_alarm(smtpd->os, due < smtpd->notice.due_us ? due : smtpd->notice.due_us, on_alarm, smtpd);
+    if (smtpd->notice.due_us < due)
+        due = smtpd->notice.due_us;
+    if (smtpd->ready_due_us < due)
+        due = smtpd->ready_due_us;
+    os_alarm(smtpd->os, due, on_alarm, smtpd);
 }
 
 void smtpd_session_gone(struct smtpd *smtpd)
@@ -290,6 +304,8 @@ static void on_start(void *ctx)
     smtpd->writer = spool_writer_new(smtpd->os, &owner, &writer_limits);
     if (!smtpd->writer)
         os_stop(smtpd->os, 1);
+    smtpd->ready_due_us = os_now_us(smtpd->os) + SEGMENT_US_MAX;
+    smtpd_arm(smtpd);
 }
 
 static void on_stop(void *ctx)

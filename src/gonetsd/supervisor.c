@@ -10,7 +10,9 @@
 
 #define CONFIG_PIECE 32768
 #define RESTART_US_MIN UINT64_C(50000)
-#define RESTART_US_MAX UINT64_C(10000000)
+#define RESTART_US_MAX UINT64_C(1000000) /* whoever can make a role crash should not gain more by it */
+#define RESTART_SHARE  2 /* who worked this many times as long as the pause before is not in a crash loop */
+#define TRY_TEXT_MAX 10240 /* with two paths */
 #define STOP_US_MAX UINT64_C(10000000) /* then what is left is ended by force */
 
 /* A frame, with its handle, that waits until the child's link has room. */
@@ -42,7 +44,8 @@ struct supervisor {
     struct list children;
     struct heap restarts;
     bool stopping, announced;
-    const char *try_dir; /* NULL: not in try mode */
+    int exit_code;
+    const char *try_dir, *try_command; /* NULL: not in try mode */
     uint64_t stop_deadline_us;
 };
 
@@ -242,7 +245,7 @@ static void go_on_stopping(struct supervisor *sv)
             return;
         }
     event_note(&sv->log, "stopped", VIEW("all roles have ended"));
-    os_stop(sv->os, 0);
+    os_stop(sv->os, sv->exit_code);
 }
 
 static void begin_stop(struct supervisor *sv, enum os_signal signal)
@@ -278,7 +281,7 @@ static void log_exit(struct child *c, int code)
 static void restart_later(struct child *c)
 {
     uint64_t now = os_now_us(c->supervisor->os);
-    bool was_well = c->ready && now - c->started_us > RESTART_US_MAX;
+    bool was_well = c->ready && now - c->started_us > RESTART_SHARE * c->pause_us;
     c->pause_us = was_well || c->pause_us == 0 ? RESTART_US_MIN : c->pause_us * 2;
     if (c->pause_us > RESTART_US_MAX)
         c->pause_us = RESTART_US_MAX;
@@ -300,6 +303,7 @@ static void on_child_exit(void *ctx, int code)
     }
     log_exit(c, code);
     if (c->role == IPC_QMGR && code == 2) { /* it refused the spool and said why: another try would end the same way */
+        sv->exit_code = 69; /* EX_UNAVAILABLE */
         begin_stop(sv, OS_SIGNAL_STOP);
         return;
     }
@@ -308,11 +312,12 @@ static void on_child_exit(void *ctx, int code)
 
 static void announce_try(struct supervisor *sv)
 {
-    char memory[1024];
+    char memory[TRY_TEXT_MAX];
     struct buffer text = BUFFER_OF(memory);
     unsigned port = sv->setup.addresses[0].port;
     buffer_addf(&text, "Gonets takes mail for every address on 127.0.0.1:%u. Send some from another shell:\n", port);
-    buffer_addf(&text, "    gonets send --server 127.0.0.1:%u --from me@example.org --to you@example.org --subject Hello --text Hi\n", port);
+    buffer_addf(&text, "    %s send --server 127.0.0.1:%u --from me@example.org --to you@example.org --subject Hello --text Hi\n",
+                sv->try_command, port);
     buffer_addf(&text, "    swaks --server 127.0.0.1:%u --from me@example.org --to you@example.org\n", port);
     buffer_addf(&text, "It lands in %s/Maildir/new. Nothing is relayed. Stop with Ctrl-C.", sv->try_dir);
     struct view rest = buffer_view(&text);
@@ -364,7 +369,7 @@ static void equip(struct child *c)
     ipc_hello_pack(&frame, &(struct ipc_hello){ IPC_VERSION, IPC_SUPERVISOR, c->instance });
     post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
     post_config(c);
-    post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->lock }, false);
+    post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->locks.server }, false);
     if (c->role == IPC_QMGR)
         post_handle(c, (struct ipc_handle){ .what = IPC_A_SPOOL }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->spool }, false);
     if (c->role == IPC_LOCAL && setup->mail)
@@ -443,6 +448,7 @@ struct supervisor *supervisor_new(struct os *os, const struct supervisor_options
         return NULL;
     sv->os = os;
     sv->try_dir = options->config ? NULL : options->try_dir;
+    sv->try_command = options->try_command;
     list_init(&sv->children);
     heap_init(&sv->restarts);
     if (!setup_open(&sv->setup, os, options, exit_code) || !add_children(sv)) {

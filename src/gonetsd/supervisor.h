@@ -5,11 +5,13 @@
 
 #include "conf/conf.h"
 #include "os/os.h"
+#include "spool/spool.h"
 
 struct supervisor_options {
     const char *config;   /* path of the configuration; NULL: try mode */
     const char *try_dir;  /* try mode: the folder of spool and Maildir, which is the working directory; its name for people */
     uint16_t try_port;    /* on 127.0.0.1 */
+    const char *try_command; /* how people can start gonets */
 };
 
 struct supervisor;
@@ -24,7 +26,7 @@ struct setup {
     struct conf conf;
     struct view text;         /* the effective configuration, as the roles get it */
     struct os_dir *spool, *mail; /* mail: try mode, where mailboxes lie; else NULL */
-    struct os_file *lock;
+    struct spool_locks locks;
     unsigned workers;
     struct os_listener **listeners; /* workers × listens, in that order */
     size_t listen_count;

@@ -100,7 +100,6 @@ bool ipc_need_unpack(struct unpack *from, struct ipc_need *m)
 void ipc_job_pack(struct buffer *to, const struct ipc_job *m)
 {
     ipc_type_pack(to, IPC_JOB);
-    pack_u64(to, m->job);
     pack_id(to, &m->id);
     pack_u32(to, m->recipient);
     pack_u64(to, m->segment);
@@ -113,7 +112,6 @@ void ipc_job_pack(struct buffer *to, const struct ipc_job *m)
 
 bool ipc_job_unpack(struct unpack *from, struct ipc_job *m)
 {
-    m->job = unpack_u64(from);
     unpack_id(from, &m->id);
     m->recipient = unpack_u32(from);
     m->segment = unpack_u64(from);
@@ -128,7 +126,6 @@ bool ipc_job_unpack(struct unpack *from, struct ipc_job *m)
 void ipc_result_pack(struct buffer *to, const struct ipc_result *m)
 {
     ipc_type_pack(to, IPC_RESULT);
-    pack_u64(to, m->job);
     pack_id(to, &m->id);
     pack_u32(to, m->recipient);
     pack_u8(to, m->outcome);
@@ -140,7 +137,6 @@ void ipc_result_pack(struct buffer *to, const struct ipc_result *m)
 
 bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
 {
-    m->job = unpack_u64(from);
     unpack_id(from, &m->id);
     m->recipient = unpack_u32(from);
     m->outcome = unpack_u8(from);

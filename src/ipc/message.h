@@ -74,8 +74,8 @@ struct ipc_need { /* so many more than were asked for before */
     uint32_t count;
 };
 
+/* A job is known by message and recipient. */
 struct ipc_job {
-    uint64_t job;       /* number, unique while qmgr lives */
     struct mail_id id;
     uint32_t recipient;
     uint64_t segment, offset, content_size; /* struct spool_place */
@@ -87,7 +87,6 @@ struct ipc_job {
 enum ipc_outcome { IPC_DELIVERED = 1, IPC_DEFERRED, IPC_FAILED };
 
 struct ipc_result {
-    uint64_t job;       /* 0 when said again to a qmgr that did not give it: then id and recipient tell */
     struct mail_id id;
     uint32_t recipient;
     uint8_t outcome;

@@ -176,7 +176,7 @@ enum os_op_kind {
     OS_MAKE_DIR,   /* dir/name, mode */
     OS_LIST,       /* dir: names, each ended by NUL, into buf/len from position `offset` on; value: bytes;
                       offset: where to go on; value 0: no more. "." and ".." are left out. len >= 256 */
-    OS_LOCK,       /* *file: exclusive, tied to the open file (flock), not waiting -> OS_LOCKED */
+    OS_LOCK,       /* *file: exclusive, tied to the open file (flock), tried for `offset` µs of real time -> OS_LOCKED */
     OS_LOCK_RANGE, /* *file: whole-file record lock for writing (fcntl) against other programs, tied to the open file, not
                       waiting -> OS_LOCKED */
     OS_SET_TIMES,  /* *file: access time := time[0], modification time := time[1]; µs since 1970, OS_NEVER: as it is */

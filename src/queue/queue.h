@@ -29,7 +29,6 @@ struct queue_recipient {
     struct view path, action; /* live as long as the message */
     uint8_t state;
     uint16_t attempts;
-    uint64_t job;             /* while QUEUE_WORKING */
 };
 
 struct queue_message {

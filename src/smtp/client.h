@@ -1,7 +1,7 @@
 /* The client's side of an SMTP session as a machine: one transaction after another over one connection.
  * It does no I/O, keeps no input and allocates nothing; the shape is that of smtp/server.h.
  *
- * EHLO, on refusal HELO (mission D9); decides by the code, unknown ones by their first digit, never by the text;
+ * EHLO, on refusal HELO; decides by the code, unknown ones by their first digit, never by the text;
  * pipelines when the server offers it, with replies matched in order. Whatever does not fit the order (a reply too
  * many, too early, of a class that means nothing there, or no reply at all by its grammar) ends the session, and the
  * message waits for another (H119, H122).

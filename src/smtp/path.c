@@ -1,5 +1,7 @@
 #include "smtp/path.h"
 
+#include <assert.h>
+
 #include "base/utf8.h"
 
 #include <string.h>
@@ -202,7 +204,7 @@ static bool fits(const struct smtp_path *path)
     return route + path->local.len + 1 + path->domain.len <= MAILBOX_MAX;
 }
 
-/* The name of "Name <a@b>" (mission A4). A "=" before the bracket shows that this is a parameter's value. */
+/* The name of "Name <a@b>". A "=" before the bracket shows that this is a parameter's value. */
 static void skip_name(struct view *text)
 {
     bool quoted = false;
@@ -322,6 +324,33 @@ bool smtp_path_local_plain(const struct smtp_path *path, struct buffer *plain)
         buffer_add(plain, view_take(&local, 1));
     }
     return !plain->full;
+}
+
+static void add_quoted(struct buffer *to, struct view text)
+{
+    buffer_add_char(to, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '"' || text.at[i] == '\\')
+            buffer_add_char(to, '\\');
+        buffer_add_char(to, text.at[i]);
+    }
+    buffer_add_char(to, '"');
+}
+
+/* Needless quoting makes no other mailbox (RFC 5321 section 4.1.2), nor does the case of postmaster (4.5.1). */
+void smtp_path_add_local(struct buffer *to, const struct smtp_path *path)
+{
+    char memory[SMTP_LOCAL_PART_MAX];
+    struct buffer plain = BUFFER_OF(memory);
+    bool fits = smtp_path_local_plain(path, &plain);
+    assert(fits);
+    struct view local = buffer_view(&plain), rest = local;
+    if (view_equal_nocase(local, POSTMASTER))
+        buffer_add(to, POSTMASTER);
+    else if (take_dot_string(&rest, true) && !rest.len)
+        buffer_add(to, local);
+    else
+        add_quoted(to, local);
 }
 
 bool smtp_path_same(const struct smtp_path *a, const struct smtp_path *b)

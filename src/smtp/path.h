@@ -19,8 +19,8 @@ struct smtp_path {
 
 enum smtp_path_flags {
     SMTP_PATH_NULL = 1,    /* <> allowed (reverse-path) */
-    SMTP_PATH_BARE = 2,    /* a local part without domain allowed: postmaster, rich (mission A5) */
-    SMTP_PATH_LENIENT = 4, /* also "Name <a@b>" and blanks inside the brackets (mission A4) */
+    SMTP_PATH_BARE = 2,    /* a local part without domain allowed: postmaster, rich */
+    SMTP_PATH_LENIENT = 4, /* also "Name <a@b>" and blanks inside the brackets */
     SMTP_PATH_UTF8 = 8,    /* RFC 6531: UTF-8 in local part and labels */
 };
 
@@ -48,6 +48,9 @@ void smtp_path_add_whole(struct buffer *to, const struct smtp_path *path);
 /* The local part with its quoting taken off (RFC 5321 4.1.2: "Quoted-string" and dot-string that mean the same are
  * one mailbox). false: no room. */
 bool smtp_path_local_plain(const struct smtp_path *path, struct buffer *plain);
+/* The local part as all its spellings have it in common: quoted only where it must be, postmaster in lower case. Not
+ * longer than as written. */
+void smtp_path_add_local(struct buffer *to, const struct smtp_path *path);
 /* Same mailbox: domains by ASCII case folding, local parts after unquoting; "postmaster" in any case. */
 bool smtp_path_same(const struct smtp_path *a, const struct smtp_path *b);
 

@@ -507,6 +507,35 @@ static void whole_and_plain(void **state)
     assert_false(smtp_path_local_plain(&long_one, &small));
 }
 
+static void common_spelling_of_local_parts(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        { "<a@b>", "a" },
+        { "<A.b@b>", "A.b" },
+        { "<\"a\"@b>", "a" },
+        { "<\"\\a.b\"@b>", "a.b" },
+        { "<\"a..b\"@b>", "\"a..b\"" },
+        { "<\".a\"@b>", "\".a\"" },
+        { "<\"\"@b>", "\"\"" },
+        { "<\"\\a\\ b\"@b>", "\"a b\"" },
+        { "<\"a\\\"b\\\\\"@b>", "\"a\\\"b\\\\\"" },
+        { "<\"a@b\"@c>", "\"a@b\"" },
+        { "<\"PostMaster\"@b>", "postmaster" },
+        { "<POSTMASTER>", "postmaster" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct view text = view_of(rows[i][0]);
+        char memory[SMTP_LOCAL_PART_MAX];
+        struct buffer local = BUFFER_OF(memory);
+        struct smtp_path path;
+        assert_int_equal(smtp_path_parse(&text, REVERSE, &path), SMTP_PATH_OK);
+        smtp_path_add_local(&local, &path);
+        if (!view_equal(buffer_view(&local), view_of(rows[i][1])) || local.len > path.local.len)
+            fail_msg("%s: %.*s", rows[i][0], VIEW_FORMAT(buffer_view(&local)));
+    }
+}
+
 static void same_mailbox(void **state)
 {
     (void)state;
@@ -571,11 +600,17 @@ static void domains_and_mailboxes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepted),     cmocka_unit_test(refused),
-        cmocka_unit_test(very_long),    cmocka_unit_test(relay_forms),
-        cmocka_unit_test(broken_utf8),  cmocka_unit_test(against_reference),
-        cmocka_unit_test(isemail),      cmocka_unit_test(whole_and_plain),
-        cmocka_unit_test(same_mailbox), cmocka_unit_test(domains_and_mailboxes),
+        cmocka_unit_test(accepted),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(very_long),
+        cmocka_unit_test(relay_forms),
+        cmocka_unit_test(broken_utf8),
+        cmocka_unit_test(against_reference),
+        cmocka_unit_test(isemail),
+        cmocka_unit_test(whole_and_plain),
+        cmocka_unit_test(common_spelling_of_local_parts),
+        cmocka_unit_test(same_mailbox),
+        cmocka_unit_test(domains_and_mailboxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 #define MARKER_COPIES 2
 #define MARKER_FILE   (MARKER_COPIES * SPOOL_BLOCK)
 
+#define LOCK_US_MAX UINT64_C(10000000) /* a process that was killed ends when its last write to the disk has */
+
 static enum os_status first_failure(const struct os_op *ops, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -161,30 +163,46 @@ enum os_status spool_create(struct os *os, struct os_dir *dir)
     return status == OS_OK ? make_marker(os, dir) : status;
 }
 
-enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock)
+static struct os_op open_lock(struct os_dir *dir, struct os_file **file)
+{
+    return (struct os_op){ .kind = OS_OPEN,
+                           .dir = dir,
+                           .name = "lock",
+                           .file = file,
+                           .mode = FILE_MODE,
+                           .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
+}
+
+/* Who finds the supervisor's lock taken has met a living server, and goes at once. When only the server's is taken, the
+ * supervisor is dead and its last processes are just ending: that is waited for (H142). */
+enum os_status spool_lock(struct os *os, struct os_dir *dir, struct spool_locks *locks)
 {
     struct marker marker;
     enum format_result result;
+    *locks = (struct spool_locks){ 0 };
     enum os_status status = marker_read(os, dir, &marker, &result);
     if (status != OS_OK)
         return status;
-    *lock = NULL;
-    struct os_op ops[2];
-    ops[0] = (struct os_op){ .kind = OS_OPEN,
-                             .dir = dir,
-                             .name = "lock",
-                             .file = lock,
-                             .mode = FILE_MODE,
-                             .flags = OS_FOR_WRITE | OS_CREATE | OS_NO_FOLLOW };
-    ops[1] = (struct os_op){ .kind = OS_LOCK, .file = lock, .after = &ops[0] };
-    os_run_ops(os, ops, 2);
-    if (ops[0].status != OS_OK)
-        return ops[0].status;
-    if (ops[1].status != OS_OK) {
-        os_file_close(*lock);
-        *lock = NULL;
-    }
-    return ops[1].status;
+    struct os_op ops[4];
+    ops[0] = open_lock(dir, &locks->supervisor);
+    ops[1] = (struct os_op){ .kind = OS_LOCK_RANGE, .file = &locks->supervisor, .after = &ops[0] };
+    ops[2] = open_lock(dir, &locks->server);
+    ops[2].after = &ops[1];
+    ops[3] = (struct os_op){ .kind = OS_LOCK, .file = &locks->server, .offset = LOCK_US_MAX, .after = &ops[2] };
+    os_run_ops(os, ops, 4);
+    status = first_failure(ops, 4);
+    if (status != OS_OK)
+        spool_unlock(locks);
+    return status;
+}
+
+void spool_unlock(struct spool_locks *locks)
+{
+    if (locks->supervisor)
+        os_file_close(locks->supervisor);
+    if (locks->server)
+        os_file_close(locks->server);
+    *locks = (struct spool_locks){ 0 };
 }
 
 /* ---- numbers ---- */

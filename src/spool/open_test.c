@@ -53,8 +53,8 @@ static void test_absent_marker(void **state)
     (void)state;
     start(&rig, "no marker");
     remove_file(&rig, "spool");
-    struct os_file *lock = NULL;
-    assert_int_equal(spool_lock(rig.os, rig.dir, &lock), OS_NOT_FOUND);
+    struct spool_locks locks;
+    assert_int_equal(spool_lock(rig.os, rig.dir, &locks), OS_NOT_FOUND);
     /* Nor does anybody make a new spool over the old one. */
     assert_int_equal(spool_create(rig.os, rig.dir), OS_EXISTS);
     expect_refusal(&rig, "mounted");
@@ -115,9 +115,9 @@ static void test_lock(void **state)
         for (int i = 0; i < 10; i++) {
             enum os_status status;
             processes[i] = mem_process_new(rig.host);
-            struct os_file *lock = NULL;
+            struct spool_locks locks;
             struct os_dir *dir = os_dir_path(processes[i], "/spool", &status);
-            status = spool_lock(processes[i], dir, &lock);
+            status = spool_lock(processes[i], dir, &locks);
             assert_int_equal(status, winner < 0 ? OS_OK : OS_LOCKED);
             if (status == OS_OK)
                 winner = i;
@@ -170,7 +170,10 @@ static void put_head(struct rig *rig, const struct letter *letter, void (*change
     struct os_file *file = NULL;
     snprintf(path, sizeof(path), "segments/%016llx", (unsigned long long)letter->place.segment);
     struct os_op ops[3] = { { .kind = OS_OPEN, .dir = rig->dir, .name = path, .file = &file, .flags = OS_FOR_READ },
-                            { .kind = OS_READ, .file = &file, .offset = letter->place.offset, .buf = bytes,
+                            { .kind = OS_READ,
+                              .file = &file,
+                              .offset = letter->place.offset,
+                              .buf = bytes,
                               .len = letter->place.head_size },
                             { .kind = OS_CLOSE, .file = &file } };
     os_run_ops(rig->os, ops, 3);
@@ -227,9 +230,14 @@ static void test_unknown_tags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_absent_marker), cmocka_unit_test(test_foreign_marker),
-        cmocka_unit_test(test_unknown_version), cmocka_unit_test(test_read_only), cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_create), cmocka_unit_test(test_numbers), cmocka_unit_test(test_unknown_tags),
+        cmocka_unit_test(test_absent_marker),
+        cmocka_unit_test(test_foreign_marker),
+        cmocka_unit_test(test_unknown_version),
+        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_create),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_unknown_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,7 +206,7 @@ static bool note_annuls(struct spool_store *store, struct segment *segment)
     walk.skip_content = true;
     for (enum walk_step step; (step = source_walk(&source, &walk)) != WALK_END;)
         if (step == WALK_RECORD)
-            note_annul(store, segment, &walk.record, walk_raw_head(&walk));
+            note_annul(store, segment, &walk.record, walk.raw);
     source_free(&source);
     return !source.no_memory;
 }
@@ -266,7 +266,7 @@ static bool report(struct spool_store *store, struct segment *segment)
     segment->sealed = false;
     source_init(&source, store->os, file);
     for (enum walk_step step; (step = source_walk(&source, &segment->walk)) != WALK_END;)
-        frontier_step(store, segment, step, step == WALK_RECORD ? walk_raw_head(&segment->walk) : VIEW_NONE);
+        frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
     source_free(&source);
     if (segment->state == SEGMENT_SEALED)
         seal_segment(store, segment);

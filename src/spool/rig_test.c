@@ -31,11 +31,22 @@ static void on_need(void *ctx, enum spool_kind kind, unsigned count)
         spool_store_need(rig->store, kind, count);
 }
 
+/* Behind a slow link several notices wait, and then come at once. */
 static void on_durable(void *ctx, uint64_t segment, uint64_t upto)
 {
     struct rig *rig = ctx;
-    if (rig->store)
+    if (rig->slow && rig->late_count < LATE_MAX)
+        rig->late[rig->late_count++] = (struct spool_held){ SPOOL_MAIL, segment, upto };
+    else if (rig->store)
         spool_store_durable(rig->store, segment, upto);
+}
+
+static void hand_late(struct rig *rig)
+{
+    rig->slow = false;
+    for (size_t i = 0; i < rig->late_count; i++)
+        spool_store_durable(rig->store, rig->late[i].segment, rig->late[i].upto);
+    rig->late_count = 0;
 }
 
 static void on_sealed(void *ctx, uint64_t segment, uint64_t end)
@@ -155,15 +166,6 @@ void rig_start(struct rig *rig, struct mem_disk *disk)
         assert_int_equal(spool_create(rig->os, rig->dir), OS_OK);
 }
 
-static void end_process(struct rig *rig)
-{
-    if (rig->os)
-        mem_process_kill(rig->os);
-    rig->os = NULL;
-    rig->writer = NULL;
-    rig->store = NULL;
-}
-
 static void close_all(struct rig *rig)
 {
     rig->closing = true;
@@ -178,14 +180,25 @@ static void close_all(struct rig *rig)
     rig->closing = false;
 }
 
+/* Nothing is under way when it dies, so that it can tidy up its memory; unless the power is out. */
+static void end_process(struct rig *rig)
+{
+    if (rig->os && !mem_disk_is_cut(rig_disk(rig)))
+        close_all(rig);
+    if (rig->dir)
+        os_dir_close(rig->dir);
+    rig->dir = NULL;
+    if (rig->os)
+        mem_process_kill(rig->os);
+    rig->os = NULL;
+    rig->writer = NULL;
+    rig->store = NULL;
+}
+
 void rig_stop(struct rig *rig)
 {
     if (!rig->world)
         return;
-    close_all(rig);
-    if (rig->dir)
-        os_dir_close(rig->dir);
-    rig->dir = NULL;
     end_process(rig);
     mem_world_free(rig->world);
     rig->world = NULL;
@@ -231,16 +244,23 @@ static void forget_finished(struct rig *rig)
         }
 }
 
+static void on_deadline(void *ctx)
+{
+    struct rig *rig = ctx;
+    rig->deadline = rig->store ? spool_store_deadline(rig->store) : OS_NEVER;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
-    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm };
-    const struct spool_store_limits limits = { rig->segment_size, 2 };
+    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
+    const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
     rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);
     rig->error[error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1] = 0;
     if (rig->store)
         forget_finished(rig);
+    on_deadline(rig);
     return rig->store != NULL;
 }
 
@@ -268,9 +288,9 @@ void rig_run(struct rig *rig)
     }
     /* What is tried again has its time. */
     for (int i = 0; i < 4 && rig->store && !mem_disk_is_cut(rig_disk(rig)); i++) {
-        uint64_t at = spool_store_deadline(rig->store);
-        if (at == OS_NEVER)
+        if (rig->deadline == OS_NEVER)
             break;
+        rig->deadline = OS_NEVER;
         mem_world_run_until(rig->world, mem_world_now_us(rig->world) + 6000000);
         spool_store_tick(rig->store);
         mem_world_run(rig->world, 60000000);
@@ -476,6 +496,12 @@ static void act(struct rig *rig, const char *word)
         break;
     case 'o':
         replace_writer(rig);
+        break;
+    case 's':
+        rig->slow = true;
+        break;
+    case 'f':
+        hand_late(rig);
         break;
     default:
         fail_msg("no such word: %s", word);

@@ -6,7 +6,8 @@
  *   d0        log the final event of message 0, then forget it; e0: log another event about it
  *   n         everything dies (no power cut) and opens again
  *   q         the store alone closes and opens again, with what the writer holds
- *   o         the writer alone dies and is replaced */
+ *   o         the writer alone dies and is replaced
+ *   s, f      notices of what is durable are slow from now on; they come all at once, and are fast again */
 #ifndef SPOOL_RIG_TEST_H
 #define SPOOL_RIG_TEST_H
 
@@ -22,6 +23,7 @@
 
 #define LETTERS_MAX 64
 #define EVENTS_MAX  64
+#define LATE_MAX    16
 
 enum promise {
     NOTHING, /* not sent, or no answer came */
@@ -54,6 +56,7 @@ struct rig {
     struct os_dir *dir;
     struct spool_writer *writer;
     struct spool_store *store;
+    uint64_t deadline; /* of the store, as it said */
     uint64_t segment_size;
     size_t large_min;
     size_t memory_max;
@@ -63,6 +66,9 @@ struct rig {
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
     bool closing, loud;
+    struct spool_held late[LATE_MAX]; /* notices on their way */
+    size_t late_count;
+    bool slow;
     bool tolerant;   /* content may be damaged, if only its checksum says so */
     bool may_refuse; /* under a fault the store need not open */
     char error[512];

@@ -179,11 +179,14 @@ struct spool_store_owner {
                     struct os_file *file);
     /* An administrator must know: quarantine, failed sync, no space. */
     void (*alarm)(void *ctx, struct view text);
+    /* The deadline is earlier now: see spool_store_tick. */
+    void (*deadline)(void *ctx);
 };
 
 struct spool_store_limits {
     uint64_t segment_size;
     unsigned free_max; /* recycled segments kept */
+    uint64_t disk_free_min; /* bytes left on the disk, below which no segment for mail is prepared */
 };
 
 /* A segment that a living writer holds: the store reads it up to `upto` and does not touch the rest. */
@@ -194,9 +197,13 @@ struct spool_held {
 
 /* Makes an empty spool: the marker file with a fresh id, and its folders. The directory must be empty. */
 enum os_status spool_create(struct os *os, struct os_dir *dir);
-/* The lock of the whole server, tied to the returned file: OS_LOCKED when another server has it. OS_NOT_FOUND: no
- * marker. */
-enum os_status spool_lock(struct os *os, struct os_dir *dir, struct os_file **lock);
+/* Tied to the open files. The supervisor keeps its own to itself; the server's is handed to every process of the server. */
+struct spool_locks {
+    struct os_file *supervisor, *server;
+};
+/* OS_LOCKED: another server lives, or what a dead supervisor left behind does not end in seconds. OS_NOT_FOUND: no marker. */
+enum os_status spool_lock(struct os *os, struct os_dir *dir, struct spool_locks *locks);
+void spool_unlock(struct spool_locks *locks);
 /* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
                                      const struct spool_store_limits *limits, const struct spool_held *held,
@@ -219,7 +226,7 @@ void spool_store_forget(struct spool_store *store, const struct mail_id *id, con
  * when it is asked for another one. */
 struct os_file *spool_store_file(struct spool_store *store, uint64_t segment);
 /* What could not be done (no space ...) is tried again: call tick when the deadline (monotonic µs, OS_NEVER: none) is
- * reached. The deadline moves whenever the store is called or calls back. */
+ * reached. owner->deadline says that it is earlier now. */
 uint64_t spool_store_deadline(const struct spool_store *store);
 void spool_store_tick(struct spool_store *store);
 

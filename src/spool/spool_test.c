@@ -17,6 +17,7 @@ static const char *const scripts[] = {
     "m100 n m100 n d0 n",
     "m100 q m100 d0 q d1 m5",
     "m100 o m100 o m30000 d0 d1",
+    "s m100 m200 m300 f", /* the frontier moves on while it is read */
     "m30000 d0 m30000 d1 m30000 d2 m30000 d3 m30000 d4 m30000 d5 m30000 d6 m30000 d7",
 };
 

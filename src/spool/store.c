@@ -151,8 +151,11 @@ void store_look_soon(struct spool_store *store)
 void store_retry_later(struct spool_store *store)
 {
     uint64_t at = os_now_us(store->os) + RETRY_US;
-    if (at < store->retry_at)
-        store->retry_at = at;
+    if (at >= store->retry_at)
+        return;
+    store->retry_at = at;
+    if (!store->closing)
+        store->owner.deadline(store->owner.ctx);
 }
 
 uint64_t spool_store_deadline(const struct spool_store *store)

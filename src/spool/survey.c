@@ -1,5 +1,7 @@
 #include "spool/survey.h"
 
+#include <string.h>
+
 static bool header_at(struct source *source, const struct segment_header *segment, uint64_t pos, uint64_t limit,
                       struct group_header *group)
 {
@@ -13,9 +15,12 @@ static uint64_t stray_record_end(struct source *source, const struct segment_hea
 {
     struct view block = source_read(source, pos, SPOOL_BLOCK + RECORD_HEADER_SIZE);
     struct record_header record;
+    char nonce[8];
     uint64_t end = 0;
+    put_u64(nonce, segment->nonce);
     for (size_t at = 0; block.at && at < SPOOL_BLOCK; at += 8)
-        if (record_header_get(view_slice(block, at, block.len), segment->number, segment->nonce, pos + at, &record))
+        if (memcmp(block.at + at, nonce, sizeof(nonce)) == 0 &&
+            record_header_get(view_slice(block, at, block.len), segment->number, segment->nonce, pos + at, &record))
             end = block_up(pos + at + record_size(&record));
     return end;
 }

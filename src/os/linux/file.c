@@ -337,9 +337,18 @@ static int lock_result(int returned)
     return error == EAGAIN || error == EACCES ? EBUSY : error;
 }
 
+#define LOCK_PAUSE_US 10000
+
 static int do_lock(struct os_op *op)
 {
-    return lock_result(flock(fd_of(op), LOCK_EX | LOCK_NB));
+    const struct timespec pause = { .tv_nsec = LOCK_PAUSE_US * 1000 };
+    uint64_t left_us = op->offset;
+    int error;
+    while ((error = lock_result(flock(fd_of(op), LOCK_EX | LOCK_NB))) == EBUSY && left_us) {
+        nanosleep(&pause, NULL);
+        left_us -= left_us < LOCK_PAUSE_US ? left_us : LOCK_PAUSE_US;
+    }
+    return error;
 }
 
 /* Tied to the open file too: it excludes the record locks of other programs (F_SETLK), but is not lost when somebody

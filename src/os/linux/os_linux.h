@@ -32,6 +32,10 @@ void os_linux_set_dns_anchors(struct os *os, const char *file);
  * a directory that was made here. false: said why on standard error. Before os_linux_new(). */
 bool os_linux_enter(const char *dir, const char *account);
 
+/* How people can start from any folder what they typed: a name found in PATH as it is, else the whole path. */
+#define OS_LINUX_PATH_SIZE 4096
+const char *os_linux_command(const char *typed, char whole[OS_LINUX_PATH_SIZE]);
+
 /* Replaces the process by `program`, which lies beside the running one, or else in the folder `otherwise`. Returns only when that
  * failed; said why on standard error. argv[0] is the program's name. */
 void os_linux_exec(const char *otherwise, const char *const argv[]);

@@ -1,14 +1,18 @@
 /* How a command becomes a server: where it works, as whom, and by which program. */
 #include "os/linux/os_linux.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static_assert(OS_LINUX_PATH_SIZE >= PATH_MAX, "realpath writes as much");
 
 static bool say(const char *what, const char *name)
 {
@@ -44,6 +48,11 @@ bool os_linux_enter(const char *dir, const char *account)
     if (access(".", R_OK | W_OK | X_OK) != 0)
         return say("write into the folder", dir);
     return true;
+}
+
+const char *os_linux_command(const char *typed, char whole[OS_LINUX_PATH_SIZE])
+{
+    return strchr(typed, '/') && realpath(typed, whole) ? whole : typed;
 }
 
 /* execv does not change what argv points to; its type is older than const. */

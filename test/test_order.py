@@ -11,6 +11,8 @@ from server import Server, folder_of_nobody, shared_folder, wait_for
 ID = "0sgd1wzrg7hbme6y14wr2jk2"
 SECOND = "0sgd1wzrg7hbme6y14wr2jk3"
 GOOD = r"""
+10 pwritev(9</s/spool>, [{iov_base="marker", iov_len=6}], 1, 0) = 6
+10 fdatasync(9</s/spool>) = 0
 10 openat(8</s/free>, "0000000000000005", O_WRONLY|O_CREAT, 0600) = 9</s/free/0000000000000005>
 10 pwritev(9</s/free/0000000000000005>, [{iov_base="head", iov_len=4}], 1, 0) = 4
 10 fdatasync(9</s/free/0000000000000005>) = 0
@@ -70,7 +72,7 @@ def without(line):
 def test_good_trace_passes():
     complaints, counts = order.check(trace(), {ID: ["token"]})
     assert complaints == []
-    assert counts == {"replies": 2, "segments": 1, "maildir": 1, "mbox": 1, "forgotten": 1}
+    assert counts == {"replies": 2, "segments": 1, "markers": 1, "maildir": 1, "mbox": 1, "forgotten": 1}
 
 
 FDATASYNC = "12 fdatasync(5</s/segments/0000000000000005>)"  # of the second group
@@ -90,9 +92,11 @@ FDATASYNC = "12 fdatasync(5</s/segments/0000000000000005>)"  # of the second gro
     (without('12 pwritev(5</s/segments/0000000000000005>, [{iov_base="id @2'), "nothing was written that contains"),
     (GOOD.replace('"token"', '"tok"'), "nothing was written that contains token"),
     (GOOD.replace("8192) = 33", "8192) = 32"), "did not write all"),
-    # Segments: header before name, name before use.
-    (without("10 fdatasync"), "which was not synced"),
-    (moved("10 fdatasync", "10 pwritev"), "which was not synced"),
+    # Segments: the marker before the number, the header before the name, the name before use.
+    (without("10 fdatasync(9</s/spool"), "the marker was not synced"),
+    (moved("10 fdatasync(9</s/spool", "10 pwritev(9</s/spool"), "the marker was not synced"),
+    (without("10 fdatasync(9</s/free"), "which was not synced"),
+    (moved("10 fdatasync(9</s/free", "10 pwritev(9</s/free"), "which was not synced"),
     (without("10 fsync"), "its folder was not synced"),
     (moved("10 fsync", "10 renameat"), "its folder was not synced"),
     (moved("10 fsync", "12 fdatasync"), "its folder was not synced"),
