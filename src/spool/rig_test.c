@@ -9,14 +9,6 @@
 #define FRONT       "Received: from test\r\n"
 #define BROKEN(...) broken(rig, __VA_ARGS__)
 
-/* A process that dies in the simulated world leaves its memory behind, which is no leak of ours. */
-const char *__asan_default_options(void);
-
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
 static void broken(struct rig *rig, const char *what, size_t which)
 {
     fail_msg("%s [%zu], in: %s", what, which, rig->story ? rig->story : "?");
