@@ -78,7 +78,7 @@ def server_on(folder, spool, config=HOLD):
 def send(server, token, size):
     """Code of the reply; None: none came."""
     try:
-        with server.client(timeout=15) as client:
+        with server.client(timeout=8) as client:
             return client.mail(f"Subject: {token}\r\n\r\n".encode() + b"0123456789\r\n" * (size // 12))[0]
     except (OSError, EOFError):
         return None
