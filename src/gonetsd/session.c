@@ -267,17 +267,21 @@ static void finish(struct session *s, struct view rest)
         linger(s);
 }
 
-/* One turn of the session over input that lies in the worker's buffer; the session may be gone afterwards. */
-static void turn(struct session *s, struct view input, struct buffer *out)
+/* One turn of the session over input that lies in the worker's buffer; the session may be gone afterwards. False: it is
+ * gone, and what we said last did not go out. */
+static bool turn(struct session *s, struct view input, struct buffer *out)
 {
     if (!run(s, &input, out) || !keep(s, input)) {
         destroy(s);
-    } else if (s->closing && !s->owed) {
+        return false;
+    }
+    if (s->closing && !s->owed) {
         finish(s, input);
     } else {
         watch(s);
         arm(s);
     }
+    return true;
 }
 
 /* What was kept moves to the front of the worker's buffer. */
@@ -345,12 +349,22 @@ static void on_stream(void *ctx, unsigned events)
 
 /* ---- answers that come later ---- */
 
-static void answer_later(struct session *s, const struct smtp_reply *reply)
+static bool answer_later(struct session *s, const struct smtp_reply *reply)
 {
     struct buffer out = output_of(s);
     s->waiting = s->finishing = false;
     answer(s, reply, &out);
-    turn(s, (struct view){ s->smtpd->input, unkeep(s) }, &out);
+    return turn(s, (struct view){ s->smtpd->input, unkeep(s) }, &out);
+}
+
+/* The client may well send the message again: the log says why there are two (H26). */
+static void log_lost_reply(struct smtpd *smtpd, const struct mail_id *id)
+{
+    struct event e;
+    event_begin(&e, &smtpd->log, "reply-lost");
+    event_id(&e, id);
+    event_view(&e, "text", VIEW("the client is gone, the message stays"));
+    event_end(&e);
 }
 
 void session_done(struct session *s, bool ok, const struct mail_id *id)
@@ -358,11 +372,13 @@ void session_done(struct session *s, bool ok, const struct mail_id *id)
     char memory[64], text[MAIL_ID_TEXT_SIZE + 1];
     struct buffer words = BUFFER_OF(memory);
     struct smtp_reply reply = SMTP_REPLY(451, 4, 3, 0, "the message could not be stored safely, try again later");
+    struct smtpd *smtpd = s->smtpd;
     mail_id_text(id, text);
     buffer_addf(&words, "queued as %s", text);
     if (ok)
         reply = (struct smtp_reply){ 250, { 2, 0, 0 }, buffer_view(&words), false };
-    answer_later(s, &reply);
+    if (!answer_later(s, &reply) && ok)
+        log_lost_reply(smtpd, id);
 }
 
 void session_verdict(struct session *s, const struct conf_action *action, const struct smtp_reply *refusal)

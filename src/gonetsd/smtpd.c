@@ -5,8 +5,9 @@
 #include "gonetsd/roles.h"
 #include "gonetsd/session.h"
 
-#define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
-#define SEGMENT_US_MAX UINT64_C(3000000) /* wait for the first segment of the spool */
+#define ACCEPTS_PER_TURN 64                /* then the sessions' turn */
+#define SEGMENT_US_MAX   UINT64_C(3000000) /* wait for the first segment of the spool */
+#define STARVE_US        UINT64_C(3000000) /* a message that waits for a segment is refused after one to two of these */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
 
@@ -23,6 +24,10 @@ static void on_need(void *ctx, enum spool_kind kind, unsigned count)
     struct smtpd *smtpd = ctx;
     char memory[16];
     struct buffer frame = BUFFER_OF(memory);
+    if (smtpd->starve_due_us == OS_NEVER) {
+        smtpd->starve_due_us = os_now_us(smtpd->os) + STARVE_US;
+        smtpd_arm(smtpd);
+    }
     ipc_need_pack(&frame, &(struct ipc_need){ (uint8_t)kind, count });
     ipc_send(&smtpd->qmgr, buffer_view(&frame));
 }
@@ -251,6 +256,8 @@ static void on_alarm(void *ctx)
         tell_notice(smtpd);
     if (smtpd->ready_due_us <= os_now_us(smtpd->os))
         become_ready(smtpd);
+    if (smtpd->starve_due_us <= os_now_us(smtpd->os))
+        smtpd->starve_due_us = spool_writer_starve(smtpd->writer) ? os_now_us(smtpd->os) + STARVE_US : OS_NEVER;
     session_alarm(smtpd);
     smtpd_arm(smtpd);
 }
@@ -263,6 +270,8 @@ void smtpd_arm(struct smtpd *smtpd)
         due = smtpd->notice.due_us;
     if (smtpd->ready_due_us < due)
         due = smtpd->ready_due_us;
+    if (smtpd->starve_due_us < due)
+        due = smtpd->starve_due_us;
     os_alarm(smtpd->os, due, on_alarm, smtpd);
 }
 
@@ -325,7 +334,7 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
         return NULL;
     smtpd->os = os;
     smtpd->log = (struct event_log){ os, false, "smtpd" };
-    smtpd->notice.due_us = OS_NEVER;
+    smtpd->notice.due_us = smtpd->ready_due_us = smtpd->starve_due_us = OS_NEVER;
     smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
     list_init(&smtpd->closed);

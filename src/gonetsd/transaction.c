@@ -207,7 +207,7 @@ static void log_end(const struct transaction *t, const struct session *s, bool o
     if (s)
         event_address(&e, "client", &s->peer);
     else
-        event_view(&e, "reply", VIEW("lost: the client is gone, the message stays"));
+        event_view(&e, "reply", VIEW("lost: the session has ended, the message stays"));
     event_end(&e);
 }
 

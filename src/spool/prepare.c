@@ -162,7 +162,8 @@ static bool has_room(struct spool_store *store)
     if (os_disk_free(store->dir, &bytes, &files) != OS_OK || bytes >= store->limits.disk_free_min)
         return true;
     if (!store->said_no_space)
-        store_alarm(store, "no new segment is made in the spool: only %zu MiB are free on its disk", (size_t)(bytes >> 20));
+        store_alarm(store, "no new segment is made in the spool: only %zu MiB are free on its disk",
+                    (size_t)(bytes >> 20));
     store->said_no_space = true;
     store_retry_later(store);
     return false;

@@ -10,7 +10,8 @@ static bool header_at(struct source *source, const struct segment_header *segmen
            group->length <= limit - pos;
 }
 
-/* Where the last record of the block ends, if one begins there although no group does. */
+/* Where the last record of the block ends, if one begins there although no group does. Most of a segment that was cut
+ * short goes through here, so the nonce is looked for before anything else. */
 static uint64_t stray_record_end(struct source *source, const struct segment_header *segment, uint64_t pos)
 {
     struct view block = source_read(source, pos, SPOOL_BLOCK + RECORD_HEADER_SIZE);
@@ -18,9 +19,9 @@ static uint64_t stray_record_end(struct source *source, const struct segment_hea
     char nonce[8];
     uint64_t end = 0;
     put_u64(nonce, segment->nonce);
-    for (size_t at = 0; block.at && at < SPOOL_BLOCK; at += 8)
+    for (size_t at = 0; at < SPOOL_BLOCK && at + RECORD_HEADER_SIZE <= block.len; at += 8)
         if (memcmp(block.at + at, nonce, sizeof(nonce)) == 0 &&
-            record_header_get(view_slice(block, at, block.len), segment->number, segment->nonce, pos + at, &record))
+            record_header_read(view_slice(block, at, block.len), segment->number, pos + at, &record))
             end = block_up(pos + at + record_size(&record));
     return end;
 }
