@@ -36,9 +36,13 @@ static void on_log(void *ctx, struct os *os, struct view line)
 static void on_trace(void *ctx, const struct mem_trace *trace)
 {
     static const char *const told[] = { "role starts", "killed", "ends", "connect", "connection broken", "signal" };
+    if (strcmp(trace->what, "operation") == 0 && trace->b != OS_OK && trace->b != OS_SKIPPED)
+        sim_say(ctx, "operation %" PRIu64 " of process %" PRIu64 ": %s", trace->a, trace->process,
+                os_status_text((enum os_status)trace->b));
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
         if (strcmp(trace->what, told[i]) == 0)
-            sim_say(ctx, "%s: process %" PRIu64 " %" PRIu64 " %" PRIu64, trace->what, trace->process, trace->a, trace->b);
+            sim_say(ctx, "%s: process %" PRIu64 " %" PRIu64 " %" PRIu64, trace->what, trace->process, trace->a,
+                    trace->b);
 }
 
 /* ---- life ---- */

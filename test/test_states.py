@@ -458,3 +458,25 @@ def test_accounts():
         code, lines = c.checked(True)
         assert code == 451 and lines[0].startswith("4.3.0 ")
         wait_for(lambda: c.do("RCPT TO:<daemon@us.example>") == 250, 10, "a new auth")
+
+
+NO_ROOM = """hostname mx.us.example
+workers 1
+segment 1M
+spool %(spool)s
+listen 127.0.0.1:%(port)d
+action box maildir %(dir)s/Maildir user nobody
+match for any action box
+limit spool_free 1024G
+"""
+
+
+def test_no_room():
+    """With less space on the disk than is to stay free, mail is put off with 452 4.3.1, and the log says why, once."""
+    with serving(NO_ROOM) as server, Session(server) as c:
+        c.open()
+        code, lines = c.ask(MAIL)
+        assert code == 452 and lines[0].startswith("4.3.1 ")
+        assert c.do(RCPT) == 503
+        alarm, = server.events("spool-alarm")
+        assert "free" in alarm["text"]

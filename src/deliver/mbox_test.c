@@ -55,7 +55,7 @@ static struct view take_message(struct view *text)
 
 static unsigned message_in(struct view text)
 {
-    char memory[LINES * 40];
+    static char memory[LINES * 40];
     for (unsigned n = 0; n < MESSAGES; n++) {
         struct buffer out = BUFFER_OF(memory);
         struct view content = content_of(n);

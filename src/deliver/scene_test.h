@@ -7,7 +7,7 @@
 #include "deliver/stored_test.h"
 #include "os/mem/os_mem.h"
 
-#define SCENE_JOBS_MAX 64
+#define SCENE_JOBS_MAX 8
 
 struct scene_job {
     struct deliver_job job;

@@ -8,7 +8,7 @@ static const struct gonets_command commands[] = {
     { "serve", "the mail server", gonets_serve },
     { "check", "reads a configuration and tells what is wrong with it", gonets_check },
     { "send", "gives a message to a mail server", gonets_send },
-    { "spool", "make a spool", gonets_spool },
+    { "spool", "make a spool, or look into one", gonets_spool },
 };
 
 int gonets_wrong(const char *command, const char *what, const char *word)

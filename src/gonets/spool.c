@@ -6,9 +6,13 @@
 #include "os/linux/os_linux.h"
 #include "spool/spool.h"
 
-static const char help[] = "usage: gonets spool create DIR\n"
-                           "       gonets spool create -c FILE\n\n"
-                           "Makes an empty spool: DIR, or the one of a configuration. See gonets-spool(1).\n";
+static const char help[] =
+    "usage: gonets spool create DIR | -c FILE\n"
+    "       gonets spool check DIR | -c FILE\n"
+    "       gonets spool dump DIR | -c FILE\n\n"
+    "create makes an empty spool: DIR, or the one of a configuration. While no server runs there,\n"
+    "check reads all of it and tells what is damaged, and dump also what is in it.\n"
+    "See gonets-spool(1).\n";
 
 static int failed(const char *dir, enum os_status status)
 {
@@ -35,7 +39,55 @@ static int create(const char *dir, const char *account)
     return status == OS_OK ? GONETS_OK : failed(dir, status);
 }
 
-static int create_configured(const char *file)
+/* ---- check and dump ---- */
+
+static void print_line(void *ctx, struct view text)
+{
+    (void)ctx;
+    printf("%.*s\n", VIEW_FORMAT(text));
+}
+
+static int look_into(struct os *os, struct os_dir *here, const char *dir, bool dump)
+{
+    const struct spool_look look = { NULL, print_line, dump };
+    struct spool_locks locks = { NULL, NULL };
+    if (spool_lock(os, here, &locks) == OS_LOCKED) {
+        fprintf(stderr, "gonets spool: a server is at work in %s; stop it first\n", dir);
+        return GONETS_TEMPORARY;
+    }
+    uint64_t faults = spool_look_at(os, here, &look);
+    spool_unlock(&locks);
+    return faults ? GONETS_DATA : GONETS_OK;
+}
+
+static int look_at(const char *dir, bool dump)
+{
+    enum os_status status = OS_NO_MEMORY;
+    struct os *os = os_linux_new(NULL, 0);
+    struct os_dir *here = os ? os_dir_path(os, dir, &status) : NULL;
+    int code = GONETS_NO_INPUT;
+    if (here) {
+        code = look_into(os, here, dir, dump);
+        os_dir_close(here);
+    } else {
+        fprintf(stderr, "gonets spool: cannot open %s: %s\n", dir, os_status_text(status));
+    }
+    if (os)
+        os_linux_free(os);
+    return code;
+}
+
+/* ---- the command ---- */
+
+enum word { CREATE, CHECK, DUMP, WORDS };
+static const char *const words[WORDS] = { "create", "check", "dump" };
+
+static int act(enum word word, const char *dir, const char *account)
+{
+    return word == CREATE ? create(dir, account) : look_at(dir, word == DUMP);
+}
+
+static int act_configured(enum word word, const char *file)
 {
     struct conf conf;
     char dir[CONF_PATH_MAX + 1], account[96];
@@ -51,20 +103,23 @@ static int create_configured(const char *file)
     snprintf(account, sizeof account, "%.*s-queue", VIEW_FORMAT(conf.user));
     conf_free(&conf);
     os_linux_free(os);
-    return errors ? GONETS_CONFIG : create(dir, account);
+    return errors ? GONETS_CONFIG : act(word, dir, account);
 }
 
 int gonets_spool(int argc, char **argv)
 {
+    enum word word = CREATE;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(help, stdout);
         return GONETS_OK;
     }
-    if (argc >= 2 && strcmp(argv[1], "create") != 0)
+    while (argc >= 2 && word < WORDS && strcmp(argv[1], words[word]) != 0)
+        word++;
+    if (word == WORDS)
         return gonets_wrong("spool", "unknown word", argv[1]);
     if (argc == 4 && strcmp(argv[2], "-c") == 0)
-        return create_configured(argv[3]);
+        return act_configured(word, argv[3]);
     if (argc != 3)
-        return gonets_wrong("spool", "what is wanted is", "create DIR");
-    return create(argv[2], "gonets-queue");
+        return gonets_wrong("spool", "what is wanted is", "create DIR, check DIR or dump DIR");
+    return act(word, argv[2], "gonets-queue");
 }

@@ -169,52 +169,52 @@ static uint64_t random_of(struct qmgr *qmgr)
     return random;
 }
 
+static void mark_delivered(struct qmgr *qmgr, struct queue_recipient *r);
+
 static void on_marked(void *ctx, bool ok)
 {
     struct mark *mark = ctx;
     struct qmgr *qmgr = mark->qmgr;
     struct queue_recipient *r = find_recipient(qmgr, &mark->id, mark->recipient);
-    /* A mark that did not reach the disk: the recipient is marked again later; serving it again would make a copy. */
-    if (!ok && r)
-        queue_set(&qmgr->queue, r, QUEUE_HELD);
-    if (!ok)
-        event_note(&qmgr->log, "mark-lost", VIEW("a delivery could not be noted on disk; the recipient is held"));
     if (ok && qmgr->local && ipc_is_open(&qmgr->local->ipc))
         say_kept(qmgr->local, &mark->id, mark->recipient);
     free(mark);
-    if (!ok || !r || r->state == QUEUE_DONE)
+    if (!r || r->state == QUEUE_DONE)
         return;
+    if (!ok) { /* by now it is sure that it will never count; serving the recipient again would make a copy */
+        event_note(&qmgr->log, "mark-failed", VIEW("a delivery could not be noted on disk; it is noted again"));
+        mark_delivered(qmgr, r);
+        return;
+    }
     queue_set(&qmgr->queue, r, QUEUE_DONE);
     if (r->message->open_count == 0)
         qmgr_message_done(qmgr, r->message);
 }
 
-static bool mark_delivered(struct qmgr *qmgr, struct queue_recipient *r)
+/* No memory for a mark: held, so that no second copy is made; a restart of qmgr hears the result again. */
+static void mark_delivered(struct qmgr *qmgr, struct queue_recipient *r)
 {
     struct mark *mark = malloc(sizeof *mark);
+    queue_set(&qmgr->queue, r, mark ? QUEUE_MARKING : QUEUE_HELD);
     if (!mark)
-        return false;
+        return;
     *mark = (struct mark){ qmgr, r->message->id, queue_number(r) };
     const struct spool_event event = { .id = r->message->id,
                                        .segment = r->message->place.segment,
                                        .recipient = mark->recipient,
                                        .kind = QUEUE_EVENT_DELIVERED,
                                        .wall_us = os_wall_us(qmgr->os) };
-    if (!spool_store_log(qmgr->store, &event, on_marked, mark)) {
-        free(mark);
-        return false;
-    }
-    queue_set(&qmgr->queue, r, QUEUE_MARKING);
-    return true;
+    if (spool_store_log(qmgr->store, &event, on_marked, mark))
+        return;
+    queue_set(&qmgr->queue, r, QUEUE_HELD);
+    free(mark);
 }
 
-/* No memory for a mark: held, so that no second copy is made; a restart of qmgr hears the result again. */
 static void finish_job(struct local *local, const struct ipc_result *m, struct queue_recipient *r)
 {
     struct qmgr *qmgr = local->qmgr;
     if (m->outcome == IPC_DELIVERED) {
-        if (!mark_delivered(qmgr, r))
-            queue_set(&qmgr->queue, r, QUEUE_HELD);
+        mark_delivered(qmgr, r);
         return;
     }
     say_kept(local, &m->id, m->recipient);

@@ -92,7 +92,8 @@ void qmgr_open_store(struct qmgr *qmgr)
 {
     const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm,
                                              on_spool_deadline };
-    const struct spool_store_limits limits = { qmgr->role.conf.segment_size, 4 };
+    const struct conf *conf = &qmgr->role.conf;
+    const struct spool_store_limits limits = { conf->segment_size, 4, conf->limits.spool_free_min };
     char memory[512];
     struct buffer error = BUFFER_OF(memory);
     if (qmgr->store || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))

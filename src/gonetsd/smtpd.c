@@ -5,7 +5,9 @@
 #include "gonetsd/roles.h"
 #include "gonetsd/session.h"
 
-#define ACCEPTS_PER_TURN 64 /* then the sessions' turn */
+#define ACCEPTS_PER_TURN 64                /* then the sessions' turn */
+#define SEGMENT_US_MAX   UINT64_C(3000000) /* wait for the first segment of the spool */
+#define STARVE_US        UINT64_C(3000000) /* a message that waits for a segment is refused after one to two of these */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
 
@@ -22,6 +24,10 @@ static void on_need(void *ctx, enum spool_kind kind, unsigned count)
     struct smtpd *smtpd = ctx;
     char memory[16];
     struct buffer frame = BUFFER_OF(memory);
+    if (smtpd->starve_due_us == OS_NEVER) {
+        smtpd->starve_due_us = os_now_us(smtpd->os) + STARVE_US;
+        smtpd_arm(smtpd);
+    }
     ipc_need_pack(&frame, &(struct ipc_need){ (uint8_t)kind, count });
     ipc_send(&smtpd->qmgr, buffer_view(&frame));
 }
@@ -86,6 +92,16 @@ static void tell_held(void *ctx, enum spool_kind kind, uint64_t segment, uint64_
 
 static void listen_all(struct smtpd *smtpd);
 
+static void become_ready(struct smtpd *smtpd)
+{
+    smtpd->ready_due_us = OS_NEVER;
+    if (smtpd->ready)
+        return;
+    smtpd->ready = true;
+    listen_all(smtpd);
+    role_ready(&smtpd->role);
+}
+
 /* A segment has come: mail can be taken. */
 static void take_segment(struct smtpd *smtpd, struct unpack *body, struct os_handle *handle)
 {
@@ -96,11 +112,8 @@ static void take_segment(struct smtpd *smtpd, struct unpack *body, struct os_han
     }
     handle->kind = OS_HANDLE_NONE;
     spool_writer_give(smtpd->writer, (enum spool_kind)m.kind, m.number, m.nonce, m.size, handle->file);
-    if (!smtpd->ready && spool_writer_ready(smtpd->writer)) {
-        smtpd->ready = true;
-        listen_all(smtpd);
-        role_ready(&smtpd->role);
-    }
+    if (spool_writer_ready(smtpd->writer))
+        become_ready(smtpd);
 }
 
 static void on_qmgr_frame(void *ctx, uint8_t type, struct unpack *body, struct os_handle *handle)
@@ -241,6 +254,10 @@ static void on_alarm(void *ctx)
     struct smtpd *smtpd = ctx;
     if (smtpd->notice.due_us <= os_now_us(smtpd->os))
         tell_notice(smtpd);
+    if (smtpd->ready_due_us <= os_now_us(smtpd->os))
+        become_ready(smtpd);
+    if (smtpd->starve_due_us <= os_now_us(smtpd->os))
+        smtpd->starve_due_us = spool_writer_starve(smtpd->writer) ? os_now_us(smtpd->os) + STARVE_US : OS_NEVER;
     session_alarm(smtpd);
     smtpd_arm(smtpd);
 }
@@ -249,7 +266,13 @@ void smtpd_arm(struct smtpd *smtpd)
 {
     struct heap_item *first = heap_first(&smtpd->timers);
     uint64_t due = first ? first->key : OS_NEVER;
-    os_alarm(smtpd->os, due < smtpd->notice.due_us ? due : smtpd->notice.due_us, on_alarm, smtpd);
+    if (smtpd->notice.due_us < due)
+        due = smtpd->notice.due_us;
+    if (smtpd->ready_due_us < due)
+        due = smtpd->ready_due_us;
+    if (smtpd->starve_due_us < due)
+        due = smtpd->starve_due_us;
+    os_alarm(smtpd->os, due, on_alarm, smtpd);
 }
 
 void smtpd_session_gone(struct smtpd *smtpd)
@@ -290,6 +313,8 @@ static void on_start(void *ctx)
     smtpd->writer = spool_writer_new(smtpd->os, &owner, &writer_limits);
     if (!smtpd->writer)
         os_stop(smtpd->os, 1);
+    smtpd->ready_due_us = os_now_us(smtpd->os) + SEGMENT_US_MAX;
+    smtpd_arm(smtpd);
 }
 
 static void on_stop(void *ctx)
@@ -309,7 +334,7 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
         return NULL;
     smtpd->os = os;
     smtpd->log = (struct event_log){ os, false, "smtpd" };
-    smtpd->notice.due_us = OS_NEVER;
+    smtpd->notice.due_us = smtpd->ready_due_us = smtpd->starve_due_us = OS_NEVER;
     smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
     list_init(&smtpd->closed);

@@ -36,6 +36,8 @@ struct smtpd {
     struct map accounts;          /* answers of auth, kept for a while */
     uint64_t last_ticket;
     bool ready, stopping;
+    uint64_t starve_due_us;       /* when it is looked whether messages wait for segments that do not come */
+    uint64_t ready_due_us;        /* when it listens although it has no segment: there is no room for mail */
     char input[2 * SMTPD_INPUT_MAX]; /* what was kept, and what is read behind it */
     char output[SMTPD_OUTPUT_MAX];
 };

@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* When the power goes, a process has no turn any more in which it could free its memory. */
+const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
 struct effort {
     size_t all_below;   /* units: every subset of so many */
     size_t random;      /* else so many random ones */
@@ -15,7 +23,16 @@ struct effort {
     size_t second_step; /* recovery is cut at every so-manieth operation, beginning with another one each time */
 };
 
-static const struct effort quick = { 6, 4, 4, 1, 11 }, deep = { 12, 200, 64, 20, 1 };
+/* Sanitizers take ten times as long, and look for something else. */
+#ifdef __has_feature
+#define SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+static const struct effort quick = { 6, 4, 4, 1, 11 }, sanitized = { 3, 1, 1, 1, 67 }, deep = { 12, 200, 64, 20, 1 };
 
 static const struct script {
     const char *name, *before, *words; /* before: is not cut */
@@ -46,10 +63,12 @@ struct tally {
     uint64_t cuts, states, second_states;
 };
 
-static bool is_deep(void)
+static const struct effort *chosen_effort(void)
 {
     const char *text = getenv("GONETS_DEEP");
-    return text && *text == '1';
+    if (text && *text == '1')
+        return &deep;
+    return SANITIZED ? &sanitized : &quick;
 }
 
 static void set_faults(struct rig *rig, const char *fault)
@@ -180,7 +199,7 @@ static void try_subsets(struct states *states)
 
 static void explore(const struct script *script, struct tally *total)
 {
-    const struct effort *effort = is_deep() ? &deep : &quick;
+    const struct effort *effort = chosen_effort();
     struct tally tally = { 0 };
     bool cut = true;
     for (uint64_t nth = 0; cut; nth++, tally.cuts++) {

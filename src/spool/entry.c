@@ -99,11 +99,14 @@ static bool take(struct spool_entry *entry, struct view content)
     return true;
 }
 
-static bool must_hold(struct spool_entry *entry, size_t more)
+static bool needs_segment(const struct spool_entry *entry, size_t more)
 {
-    struct spool_writer *writer = entry->writer;
-    if (!entry->large && entry->size + more > writer->limits.large_min && !large_begin(entry))
-        return true;
+    return !entry->large && entry->size + more > entry->writer->limits.large_min;
+}
+
+static bool must_hold(const struct spool_entry *entry, size_t more)
+{
+    const struct spool_writer *writer = entry->writer;
     if (entry->large && large_is_behind(entry->large))
         return true;
     return writer->spilling && writer->memory + more + BLOCK_CAP_MAX > writer->limits.memory_max;
@@ -116,7 +119,10 @@ enum spool_taken spool_entry_add(struct spool_entry *entry, struct view content)
         return SPOOL_FAILED;
     if (writer->memory - writer->spilling + content.len > writer->limits.memory_max / 4 * 3)
         spill(writer);
-    if (must_hold(entry, content.len)) {
+    bool waits = needs_segment(entry, content.len) && !large_begin(entry);
+    if (waits && large_starves(writer))
+        return SPOOL_FULL;
+    if (waits || must_hold(entry, content.len)) {
         writer->wants_room = true;
         return SPOOL_HOLD;
     }

@@ -5,8 +5,6 @@
 
 #include "spool/store_inner.h"
 
-#define EVENT_HEAD_SIZE (MAIL_ID_SIZE + 1 + 4 + 8 + 8) /* id, kind, recipient, time, segment; then the tags */
-
 struct log_entry {
     struct record record;
     struct spool_store *store;
@@ -15,31 +13,6 @@ struct log_entry {
     void *ctx;
     char head[];
 };
-
-static bool event_get(struct view head, struct spool_event *event)
-{
-    struct unpack in = unpack_of(head);
-    struct view id = unpack_bytes(&in, MAIL_ID_SIZE);
-    event->kind = unpack_u8(&in);
-    event->recipient = unpack_u32(&in);
-    event->wall_us = unpack_u64(&in);
-    event->segment = unpack_u64(&in);
-    if (in.bad)
-        return false;
-    memcpy(event->id.at, id.at, MAIL_ID_SIZE);
-    event->tags = in.rest;
-    return true;
-}
-
-static void event_put(struct buffer *to, const struct spool_event *event)
-{
-    pack_bytes(to, (struct view){ (const char *)event->id.at, MAIL_ID_SIZE });
-    pack_u8(to, event->kind);
-    pack_u32(to, event->recipient);
-    pack_u64(to, event->wall_us);
-    pack_u64(to, event->segment);
-    pack_bytes(to, event->tags);
-}
 
 /* The log segment stays as long as the message's segment. When there is no memory to note that, it stays for ever
  * (of this run). */

@@ -176,7 +176,7 @@ static enum walk_step take_window(struct spool_store *store, struct segment *seg
         enum walk_step step = walk_next(&segment->walk, window, store->window_at);
         if (step == WALK_READ || step == WALK_END)
             return step;
-        frontier_step(store, segment, step, step == WALK_RECORD ? walk_raw_head(&segment->walk) : VIEW_NONE);
+        frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
     }
 }
 

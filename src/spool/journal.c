@@ -113,6 +113,15 @@ void journal_forget_asked(struct journal *journal)
     journal->asked = 0;
 }
 
+bool journal_starve(struct journal *journal)
+{
+    bool starves = list_empty(&journal->segments);
+    if (starves && journal->starved)
+        tell_all(&journal->waiting, false);
+    journal->starved = starves;
+    return journal->asked > 0;
+}
+
 static void wake(struct journal *journal)
 {
     if (!journal->busy && !journal->idle)
@@ -123,6 +132,7 @@ void journal_give(struct journal *journal, struct journal_segment *segment)
 {
     if (journal->asked)
         journal->asked--;
+    journal->starved = false;
     list_append(&journal->segments, &segment->link);
     wake(journal);
 }

@@ -55,7 +55,24 @@ void large_give(struct spool_writer *writer, struct journal_segment *segment)
 {
     if (writer->large_asked)
         writer->large_asked--;
+    writer->large_starved = 0;
     list_append(&writer->large_spares, &segment->link);
+}
+
+bool large_starve(struct spool_writer *writer)
+{
+    if (!list_empty(&writer->large_spares))
+        writer->large_starved = 0;
+    else if (!large_starves(writer))
+        writer->large_starved++;
+    if (large_starves(writer))
+        writer_has_room(writer); /* for an answer */
+    return writer->large_asked > 0;
+}
+
+bool large_starves(const struct spool_writer *writer)
+{
+    return writer->large_starved > 1;
 }
 
 void large_tell(struct spool_writer *writer,

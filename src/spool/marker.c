@@ -1,6 +1,7 @@
 /* The marker file `spool`, the lock, and the numbers of segments. */
 #include <stdlib.h>
 
+#include "spool/marker.h"
 #include "spool/store_inner.h"
 
 #define MARKER_NAME "spool"

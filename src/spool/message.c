@@ -140,6 +140,33 @@ bool spool_message_parse(struct view record, const struct spool_place *place, st
            message->place.content_size == place->content_size;
 }
 
+/* ---- events ---- */
+
+bool event_get(struct view head, struct spool_event *event)
+{
+    struct unpack in = unpack_of(head);
+    struct view id = unpack_bytes(&in, MAIL_ID_SIZE);
+    event->kind = unpack_u8(&in);
+    event->recipient = unpack_u32(&in);
+    event->wall_us = unpack_u64(&in);
+    event->segment = unpack_u64(&in);
+    if (in.bad)
+        return false;
+    memcpy(event->id.at, id.at, MAIL_ID_SIZE);
+    event->tags = in.rest;
+    return true;
+}
+
+void event_put(struct buffer *to, const struct spool_event *event)
+{
+    pack_bytes(to, (struct view){ (const char *)event->id.at, MAIL_ID_SIZE });
+    pack_u8(to, event->kind);
+    pack_u32(to, event->recipient);
+    pack_u64(to, event->wall_us);
+    pack_u64(to, event->segment);
+    pack_bytes(to, event->tags);
+}
+
 /* ---- reader ---- */
 
 void spool_reader_init(struct spool_reader *reader, const struct spool_message *message, struct view front)

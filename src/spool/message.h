@@ -1,4 +1,4 @@
-/* A message record as it lies in a segment: pieces, and the way from a record to a struct spool_message. */
+/* Message and event records as they lie in a segment: pieces, and the way from a record to a struct spool_message. */
 #ifndef SPOOL_MESSAGE_H
 #define SPOOL_MESSAGE_H
 
@@ -19,5 +19,10 @@ void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uin
  * tag that must be understood and is not. message->envelope borrows `head`. */
 bool message_of_record(uint64_t segment, const struct record_header *record, struct view head,
                        struct spool_message *message);
+
+#define EVENT_HEAD_SIZE (MAIL_ID_SIZE + 1 + 4 + 8 + 8) /* id, kind, recipient, time, segment; then the tags */
+
+void event_put(struct buffer *to, const struct spool_event *event);
+bool event_get(struct view head, struct spool_event *event); /* tags borrow head */
 
 #endif

@@ -170,7 +170,10 @@ static void put_head(struct rig *rig, const struct letter *letter, void (*change
     struct os_file *file = NULL;
     snprintf(path, sizeof(path), "segments/%016llx", (unsigned long long)letter->place.segment);
     struct os_op ops[3] = { { .kind = OS_OPEN, .dir = rig->dir, .name = path, .file = &file, .flags = OS_FOR_READ },
-                            { .kind = OS_READ, .file = &file, .offset = letter->place.offset, .buf = bytes,
+                            { .kind = OS_READ,
+                              .file = &file,
+                              .offset = letter->place.offset,
+                              .buf = bytes,
                               .len = letter->place.head_size },
                             { .kind = OS_CLOSE, .file = &file } };
     os_run_ops(rig->os, ops, 3);
@@ -227,9 +230,14 @@ static void test_unknown_tags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_absent_marker), cmocka_unit_test(test_foreign_marker),
-        cmocka_unit_test(test_unknown_version), cmocka_unit_test(test_read_only), cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_create), cmocka_unit_test(test_numbers), cmocka_unit_test(test_unknown_tags),
+        cmocka_unit_test(test_absent_marker),
+        cmocka_unit_test(test_foreign_marker),
+        cmocka_unit_test(test_unknown_version),
+        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_create),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_unknown_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

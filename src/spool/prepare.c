@@ -155,14 +155,28 @@ static void prepare(struct spool_store *store, enum spool_kind kind)
     job_submit(job, store->names_queue);
 }
 
-/* One at a time. The log first: without it nothing can be forgotten. */
+/* Mail must leave room on the disk; the log need not: without it nothing could be forgotten, and no room be made. */
+static bool has_room(struct spool_store *store)
+{
+    uint64_t bytes, files;
+    if (os_disk_free(store->dir, &bytes, &files) != OS_OK || bytes >= store->limits.disk_free_min)
+        return true;
+    if (!store->said_no_space)
+        store_alarm(store, "no new segment is made in the spool: only %zu MiB are free on its disk",
+                    (size_t)(bytes >> 20));
+    store->said_no_space = true;
+    store_retry_later(store);
+    return false;
+}
+
+/* One at a time. The log first. */
 void prepare_next(struct spool_store *store)
 {
     static const enum spool_kind order[] = { SPOOL_LOG, SPOOL_MAIL, SPOOL_LARGE };
     if (store->opening || store->closing)
         return;
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && !store->preparing; i++)
-        if (store->owed[order[i]])
+        if (store->owed[order[i]] && (order[i] == SPOOL_LOG || has_room(store)))
             prepare(store, order[i]);
     if (!store->preparing)
         fill_ahead(store);
@@ -187,7 +201,7 @@ static void fill_ahead(struct spool_store *store)
 {
     uint64_t number;
     if (store->filling || store->fill_refused || store->limits.free_max == 0 || store->stock.count >= STOCK_WANTED ||
-        !store_take_number(store, &number))
+        !has_room(store) || !store_take_number(store, &number))
         return;
     struct job *job = job_new(store, filled);
     if (!job)

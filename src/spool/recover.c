@@ -4,37 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spool/folder.h"
 #include "spool/store_inner.h"
 #include "spool/survey.h"
-
-/* ---- the folders ---- */
-
-/* Calls each(ctx, name) for the names of a folder; the folder may be changed meanwhile, since all names are taken
- * first. */
-static bool each_name(struct os *os, struct os_dir *dir, bool (*each)(void *ctx, struct view name), void *ctx)
-{
-    struct buffer names = { 0 };
-    char part[8192];
-    struct os_op op = { .kind = OS_LIST, .dir = dir, .buf = part, .len = sizeof(part) };
-    bool ok;
-    for (;;) {
-        os_run_ops(os, &op, 1);
-        ok = op.status == OS_OK;
-        if (!ok || op.value == 0)
-            break;
-        char *at = realloc(names.at, names.len + (size_t)op.value);
-        ok = at != NULL;
-        if (!ok)
-            break;
-        memcpy(at + names.len, part, (size_t)op.value);
-        names.at = at;
-        names.len += (size_t)op.value;
-    }
-    for (struct view rest = buffer_view(&names); ok && rest.len;)
-        ok = each(ctx, view_take_until(&rest, 0));
-    free(names.at);
-    return ok;
-}
 
 struct opening {
     struct spool_store *store;
@@ -119,7 +91,7 @@ static bool meet_free(void *ctx, struct view name)
     struct os_op look = { .kind = OS_STAT, .dir = store->free_dir, .name = text, .stat = &stat };
     os_run_ops(store->os, &look, 1);
     /* A rename that was cut short can leave both names: then the file is a segment. */
-    bool good = look.status == OS_OK && stat.size == store->limits.segment_size && stat.links == 1 &&
+    bool good = look.status == OS_OK && stat.size >= store->limits.segment_size && stat.links == 1 &&
                 store->stock.count < store->limits.free_max;
     if (good && set_add(&store->stock, number))
         return true;
@@ -206,7 +178,7 @@ static bool note_annuls(struct spool_store *store, struct segment *segment)
     walk.skip_content = true;
     for (enum walk_step step; (step = source_walk(&source, &walk)) != WALK_END;)
         if (step == WALK_RECORD)
-            note_annul(store, segment, &walk.record, walk_raw_head(&walk));
+            note_annul(store, segment, &walk.record, walk.raw);
     source_free(&source);
     return !source.no_memory;
 }
@@ -266,7 +238,7 @@ static bool report(struct spool_store *store, struct segment *segment)
     segment->sealed = false;
     source_init(&source, store->os, file);
     for (enum walk_step step; (step = source_walk(&source, &segment->walk)) != WALK_END;)
-        frontier_step(store, segment, step, step == WALK_RECORD ? walk_raw_head(&segment->walk) : VIEW_NONE);
+        frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
     source_free(&source);
     if (segment->state == SEGMENT_SEALED)
         seal_segment(store, segment);
@@ -337,7 +309,7 @@ static void drop_unreadable(struct spool_store *store)
 bool recover_all(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error)
 {
     struct opening opening = { store, held, held_count, error, 0 };
-    if (!each_name(store->os, store->segments_dir, meet_segment, &opening)) {
+    if (!folder_each(store->os, store->segments_dir, meet_segment, &opening)) {
         if (error->len == 0)
             buffer_add_text(error, "the folder segments/ of the spool cannot be read");
         return false;
@@ -349,7 +321,7 @@ bool recover_all(struct spool_store *store, const struct spool_held *held, size_
         buffer_add_text(error, "the spool cannot be written");
         return false;
     }
-    each_name(store->os, store->free_dir, meet_free, store);
+    folder_each(store->os, store->free_dir, meet_free, store);
     take_held(&opening);
     drop_unreadable(store);
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)

@@ -158,15 +158,6 @@ void rig_start(struct rig *rig, struct mem_disk *disk)
         assert_int_equal(spool_create(rig->os, rig->dir), OS_OK);
 }
 
-static void end_process(struct rig *rig)
-{
-    if (rig->os)
-        mem_process_kill(rig->os);
-    rig->os = NULL;
-    rig->writer = NULL;
-    rig->store = NULL;
-}
-
 static void close_all(struct rig *rig)
 {
     rig->closing = true;
@@ -181,14 +172,25 @@ static void close_all(struct rig *rig)
     rig->closing = false;
 }
 
+/* Nothing is under way when it dies, so that it can tidy up its memory; unless the power is out. */
+static void end_process(struct rig *rig)
+{
+    if (rig->os && !mem_disk_is_cut(rig_disk(rig)))
+        close_all(rig);
+    if (rig->dir)
+        os_dir_close(rig->dir);
+    rig->dir = NULL;
+    if (rig->os)
+        mem_process_kill(rig->os);
+    rig->os = NULL;
+    rig->writer = NULL;
+    rig->store = NULL;
+}
+
 void rig_stop(struct rig *rig)
 {
     if (!rig->world)
         return;
-    close_all(rig);
-    if (rig->dir)
-        os_dir_close(rig->dir);
-    rig->dir = NULL;
     end_process(rig);
     mem_world_free(rig->world);
     rig->world = NULL;
@@ -243,7 +245,7 @@ static void on_deadline(void *ctx)
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
     const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
-    const struct spool_store_limits limits = { rig->segment_size, 2 };
+    const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
     rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_SIZE (256u << 10)
+#define WINDOW_SIZE (64u << 10)
 
 void source_init(struct source *source, struct os *os, struct os_file *file)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spool/marker.h"
 #include "spool/store_inner.h"
 
 #define ALARM_MAX 256

@@ -133,7 +133,6 @@ void job_submit(struct job *job, struct os_queue *queue); /* frees it after done
 enum os_status job_status(const struct job *job);         /* of the first operation that failed */
 
 /* marker.c */
-enum os_status marker_read(struct os *os, struct os_dir *dir, struct marker *marker, enum format_result *result);
 bool store_take_number(struct spool_store *store, uint64_t *number); /* false: the limit is being raised */
 bool store_raise_limit_now(struct spool_store *store);
 

@@ -10,14 +10,14 @@ static bool header_at(struct source *source, const struct segment_header *segmen
            group->length <= limit - pos;
 }
 
-/* Where the last record of the block ends, if one begins there although no group does. Most of a segment that was cut short
- * goes through here, so the nonce is looked for before anything else. */
+/* Where the last record of the block ends, if one begins there although no group does. Most of a segment that was cut
+ * short goes through here, so the nonce is looked for before anything else. */
 static uint64_t stray_record_end(struct source *source, const struct segment_header *segment, uint64_t pos)
 {
     struct view block = source_read(source, pos, SPOOL_BLOCK + RECORD_HEADER_SIZE);
     struct record_header record;
-    uint64_t end = 0;
     char nonce[8];
+    uint64_t end = 0;
     put_u64(nonce, segment->nonce);
     for (size_t at = 0; at < SPOOL_BLOCK && at + RECORD_HEADER_SIZE <= block.len; at += 8)
         if (memcmp(block.at + at, nonce, sizeof(nonce)) == 0 &&

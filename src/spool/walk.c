@@ -63,8 +63,8 @@ static enum looked look_record(struct walk *walk, const struct window *window)
     if (looked != FOUND)
         return looked;
     walk->record = record;
-    /* No slice: an empty head too has its place, from which its record's header is found. */
-    walk->head = (struct view){ bytes.at + RECORD_HEADER_SIZE, record.head_size };
+    walk->raw = view_slice(bytes, 0, RECORD_HEADER_SIZE + record.head_size);
+    walk->head = view_slice(walk->raw, RECORD_HEADER_SIZE, walk->raw.len);
     walk->body = skip ? VIEW_NONE : view_slice(bytes, record_body_at(&record), record_size(&record));
     return FOUND;
 }
@@ -152,9 +152,4 @@ enum walk_step walk_next(struct walk *walk, struct view window_bytes, uint64_t w
             walk->damage = walk->pos;
         walk->pos += 8;
     }
-}
-
-struct view walk_raw_head(const struct walk *walk)
-{
-    return (struct view){ walk->head.at - RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + walk->head.len };
 }

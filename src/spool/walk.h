@@ -20,6 +20,7 @@ struct walk {
     size_t want_len;
     struct group_header group;
     struct record_header record;
+    struct view raw;        /* the record's header and head as they lie there */
     struct view head, body; /* in the window; body.at NULL when skipped */
     uint64_t damage_from, damage_to;
 };
@@ -35,7 +36,4 @@ enum walk_step {
 void walk_init(struct walk *walk, uint64_t number, uint64_t nonce, uint64_t from, uint64_t upto);
 /* window: the bytes of the segment from window_at on; views that were given point into it. */
 enum walk_step walk_next(struct walk *walk, struct view window, uint64_t window_at);
-/* After WALK_RECORD: the record's header and head as they lie there. */
-struct view walk_raw_head(const struct walk *walk);
-
 #endif

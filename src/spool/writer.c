@@ -75,6 +75,12 @@ bool spool_writer_ready(const struct spool_writer *writer)
     return journal_ready(&writer->journal) && writer->memory < writer->limits.memory_max;
 }
 
+bool spool_writer_starve(struct spool_writer *writer)
+{
+    bool journal = journal_starve(&writer->journal), large = large_starve(writer);
+    return journal || large;
+}
+
 static void tell_list(const struct list *segments, void (*tell)(void *, enum spool_kind, uint64_t, uint64_t), void *ctx)
 {
     list_each(link, segments)

@@ -33,8 +33,9 @@ struct spool_writer {
     struct os_queue *large_queue;
     struct list larges, large_spares;
     unsigned large_asked;
-    size_t spilling; /* bytes that are on their way out of memory */
-    bool wants_room; /* somebody was told to hold */
+    unsigned large_starved; /* calls of spool_writer_starve since there was a spare */
+    size_t spilling;        /* bytes that are on their way out of memory */
+    bool wants_room;        /* somebody was told to hold */
     bool closing, journal_idle;
 };
 
@@ -69,6 +70,8 @@ bool large_finish(struct spool_entry *entry, struct view tags, struct view front
 void large_drop(struct spool_entry *entry);
 void large_ask(struct spool_writer *writer);
 void large_give(struct spool_writer *writer, struct journal_segment *segment);
+bool large_starve(struct spool_writer *writer);
+bool large_starves(const struct spool_writer *writer); /* for too long */
 bool large_all_quiet(const struct spool_writer *writer);
 void large_free_all(struct spool_writer *writer);
 void large_tell(struct spool_writer *writer,

@@ -49,6 +49,7 @@ struct inode {
     unsigned handles;
     uint64_t number;
     struct state cached, durable;
+    uint64_t sync_errors;           /* so many syncs of its bytes have failed */
     char *target;                   /* of a symbolic link */
     struct open_file *locked;       /* flock */
     struct open_file *range_locked; /* fcntl */
@@ -84,6 +85,7 @@ struct mem_disk {
     uint64_t size; /* all files together, at most */
     uint64_t cut_at;
     bool cut, read_only;
+    uint64_t sync_errors; /* so many syncs have failed */
     size_t handles;
     struct fault faults[MEM_FAULTS_MAX];
     size_t fault_count;
@@ -114,7 +116,7 @@ void mem_unit_keep(struct unit *unit); /* applies it to the durable state */
 void mem_sync_inode(struct inode *inode,
                     bool attributes_too); /* bytes and size of a file, or the names of a directory */
 void mem_sync_all(struct mem_disk *disk);
-void mem_sync_failed(struct inode *file); /* its sectors look clean from now on */
+void mem_sync_failed(struct inode *file); /* its sectors look clean from now on; whoever has it open is told by its next sync */
 
 /* Counts one operation and lets power cut, hook and faults have their say. *written: bytes that a failing write puts.
  */

@@ -49,7 +49,8 @@ static struct os_file *file_handle(struct mem_world *world, struct os *os, struc
 static struct os_file *open_inode(struct os *os, struct inode *inode, unsigned flags)
 {
     struct open_file *open = mem_take(sizeof(*open));
-    *open = (struct open_file){ 1, inode, inode->disk->boots, flags & OS_FOR_READ, flags & OS_FOR_WRITE };
+    *open = (struct open_file){ 1, inode, inode->disk->boots, flags & OS_FOR_READ, flags & OS_FOR_WRITE,
+                                inode->sync_errors };
     mem_inode_hold(inode);
     inode->disk->handles++;
     inode->handles++;
@@ -226,18 +227,25 @@ enum os_status mem_op_allocate(struct os *os, struct os_op *op)
     return OS_OK;
 }
 
+/* Who has opened the file is told once of what failed since, whosever sync it was. */
+static enum os_status sync(struct open_file *open, bool attributes_too)
+{
+    bool failed = open->sync_errors != open->inode->sync_errors;
+    open->sync_errors = open->inode->sync_errors;
+    mem_sync_inode(open->inode, attributes_too);
+    return failed ? OS_IO : OS_OK;
+}
+
 enum os_status mem_op_sync_data(struct os *os, struct os_op *op)
 {
     (void)os;
-    mem_sync_inode((*op->file)->open->inode, false);
-    return OS_OK;
+    return sync((*op->file)->open, false);
 }
 
 enum os_status mem_op_sync(struct os *os, struct os_op *op)
 {
     (void)os;
-    mem_sync_inode((*op->file)->open->inode, true);
-    return OS_OK;
+    return sync((*op->file)->open, true);
 }
 
 /* ---- locks and attributes ---- */

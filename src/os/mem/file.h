@@ -11,6 +11,7 @@ struct open_file {
     struct inode *inode;
     uint64_t boot; /* of the disk: after a crash it is good for nothing */
     bool reads, writes;
+    uint64_t sync_errors; /* of the inode, as have been told here */
 };
 
 struct os_file {
@@ -22,6 +23,7 @@ struct os_dir {
     struct handle handle;
     struct inode *inode; /* NULL: cut */
     uint64_t boot;
+    uint64_t sync_errors; /* of the disk, as this handle has seen them */
 };
 
 /* The end of a path: the directory, the last name in it, and what it stands for (NULL: nothing). */

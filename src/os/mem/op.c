@@ -59,10 +59,14 @@ bool mem_op_is_sync(const struct os_op *op, unsigned step)
 static void sync_failed(struct os_op *op)
 {
     if (is_on_file(op)) {
-        mem_sync_failed((*op->file)->open->inode);
+        struct open_file *open = (*op->file)->open;
+        mem_sync_failed(open->inode);
+        open->sync_errors = open->inode->sync_errors;
+        open->inode->disk->sync_errors++;
         return;
     }
     list_each(link, &op->dir->inode->disk->inodes) mem_sync_failed(list_entry(link, struct inode, in_disk));
+    op->dir->sync_errors = ++op->dir->inode->disk->sync_errors;
 }
 
 /* An operation that was begun and refused: some leave traces all the same. */

@@ -183,7 +183,8 @@ void mem_dns_fail(struct mem_world *world, bool fail); /* every question gives O
  *  - OS_SYNC, OS_SYNC_DATA, OS_COMMIT and OS_FILL make bytes and size of one file durable, not its name; OS_SYNC also
  *    times and owner; OS_SYNC_DIR the names of one directory; OS_SYNC_FS everything.
  *  - After a sync that failed the sectors look clean: the next sync reports success without making them durable. They
- *    may or may not survive the next crash, like the pages of a Linux file system (H135).
+ *    may or may not survive the next crash, like the pages of a Linux file system (H135). Who else had the file open then,
+ *    or a directory for OS_SYNC_FS, is told by its own next sync, once.
  * Every operation has a number, counted over the disk's life. OS_COMMIT and OS_FILL are two operations: OS_WRITE, and
  * then the sync under their own kind. */
 

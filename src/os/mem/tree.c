@@ -11,7 +11,9 @@ static struct os_dir *dir_handle(struct mem_world *world, struct os *os, struct 
 static struct handle *copy_dir(struct handle *handle)
 {
     struct os_dir *dir = (struct os_dir *)handle;
-    return &dir_handle(handle->world, NULL, dir->inode, dir->boot)->handle;
+    struct os_dir *copy = dir_handle(handle->world, NULL, dir->inode, dir->boot);
+    copy->sync_errors = dir->sync_errors;
+    return &copy->handle;
 }
 
 static void cut_dir(struct handle *handle)
@@ -36,6 +38,7 @@ static struct os_dir *dir_handle(struct mem_world *world, struct os *os, struct 
         mem_inode_hold(inode);
         inode->disk->handles++;
         inode->handles++;
+        dir->sync_errors = inode->disk->sync_errors;
     }
     mem_handle_init(&dir->handle, &dir_type, world, os);
     return dir;
@@ -223,11 +226,15 @@ enum os_status mem_op_sync_dir(struct os *os, struct os_op *op)
     return OS_OK;
 }
 
+/* Each handle is told once of what failed since it was opened, whosever sync it was. */
 enum os_status mem_op_sync_fs(struct os *os, struct os_op *op)
 {
+    struct mem_disk *disk = op->dir->inode->disk;
+    bool failed = op->dir->sync_errors != disk->sync_errors;
     (void)os;
-    mem_sync_all(op->dir->inode->disk);
-    return OS_OK;
+    mem_sync_all(disk);
+    op->dir->sync_errors = disk->sync_errors;
+    return failed ? OS_IO : OS_OK;
 }
 
 /* ---- looking ---- */

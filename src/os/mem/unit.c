@@ -174,11 +174,14 @@ void mem_sync_all(struct mem_disk *disk)
 
 void mem_sync_failed(struct inode *file)
 {
+    bool lost = false;
     list_each(link, &file->units)
     {
         struct unit *unit = list_entry(link, struct unit, in_inode);
+        lost = lost || (is_bytes(unit) && !unit->clean);
         unit->clean = unit->clean || is_bytes(unit);
     }
+    file->sync_errors += lost;
 }
 
 /* ---- telling ---- */
