@@ -41,7 +41,8 @@ static void on_trace(void *ctx, const struct mem_trace *trace)
                 os_status_text((enum os_status)trace->b));
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
         if (strcmp(trace->what, told[i]) == 0)
-            sim_say(ctx, "%s: process %" PRIu64 " %" PRIu64 " %" PRIu64, trace->what, trace->process, trace->a, trace->b);
+            sim_say(ctx, "%s: process %" PRIu64 " %" PRIu64 " %" PRIu64, trace->what, trace->process, trace->a,
+                    trace->b);
 }
 
 /* ---- life ---- */

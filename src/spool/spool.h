@@ -129,8 +129,8 @@ void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64
                        uint64_t size, struct os_file *file);
 /* May a message begin now? false: no segment, or trouble; answer 451/452 at MAIL. */
 bool spool_writer_ready(const struct spool_writer *writer);
-/* To be called now and then while segments are needed and do not come. What waits for one since the call before, and was
- * not written, is refused: done(false), or SPOOL_FULL for the next piece. False: none is needed. */
+/* To be called now and then while segments are needed and do not come. What waits for one since the call before, and
+ * was not written, is refused: done(false), or SPOOL_FULL for the next piece. False: none is needed. */
 bool spool_writer_starve(struct spool_writer *writer);
 /* For a store that came anew: calls tell() for each segment held, with what is durable in it. */
 void spool_writer_tell(struct spool_writer *writer,
@@ -200,11 +200,13 @@ struct spool_held {
 
 /* Makes an empty spool: the marker file with a fresh id, and its folders. The directory must be empty. */
 enum os_status spool_create(struct os *os, struct os_dir *dir);
-/* Tied to the open files. The supervisor keeps its own to itself; the server's is handed to every process of the server. */
+/* Tied to the open files. The supervisor keeps its own to itself; the server's is handed to every process of the
+ * server. */
 struct spool_locks {
     struct os_file *supervisor, *server;
 };
-/* OS_LOCKED: another server lives, or what a dead supervisor left behind does not end in seconds. OS_NOT_FOUND: no marker. */
+/* OS_LOCKED: another server lives, or what a dead supervisor left behind does not end in seconds. OS_NOT_FOUND: no
+ * marker. */
 enum os_status spool_lock(struct os *os, struct os_dir *dir, struct spool_locks *locks);
 void spool_unlock(struct spool_locks *locks);
 /* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */

@@ -34,8 +34,8 @@ struct spool_writer {
     struct list larges, large_spares;
     unsigned large_asked;
     unsigned large_starved; /* calls of spool_writer_starve since there was a spare */
-    size_t spilling; /* bytes that are on their way out of memory */
-    bool wants_room; /* somebody was told to hold */
+    size_t spilling;        /* bytes that are on their way out of memory */
+    bool wants_room;        /* somebody was told to hold */
     bool closing, journal_idle;
 };
 
