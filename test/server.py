@@ -188,6 +188,7 @@ class Server:
 
     def launch(self):
         """Starts it and does not wait."""
+        assert self.process is None or self.process.poll() is not None, "it runs already"
         self.folder.mkdir(exist_ok=True, parents=True)
         with self.log_path.open("ab") as log:
             self.mark = log.tell()
