@@ -17,6 +17,7 @@ run: all ## build, and run a server that catches all mail: needs no root and no 
 
 test: ## everything is tested; the last line is the count
 	@etc/need test
+	@[ "$$(id -u)" != 0 ] || etc/accounts
 	@exec test/run
 
 hazards: ## which of the known dangers are covered by tests that ran and passed
@@ -32,6 +33,7 @@ fuzz: ## random input against the parsers (TIME=60: seconds in all)
 install: all ## install (PREFIX=/usr/local DESTDIR=)
 	@$(MESON) configure build -Dprefix=$(PREFIX)
 	@$(MESON) install -C build --quiet
+	@[ "$$(id -u)" != 0 ] || [ -n "$(DESTDIR)" ] || etc/accounts
 
 clean: ## remove what was built
 	rm -rf build build-asan build-clang build-fuzz test/results

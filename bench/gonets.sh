@@ -6,10 +6,9 @@ PORT=2510
 HERE=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${GONETS_BUILD:-$HERE/build}
 
-account() { getent passwd "$1" > /dev/null || useradd -r -U -M -d / -s /usr/sbin/nologin "$1"; }
 
 configure() {
-    for name in gonets-smtpd gonets-queue gonets-auth; do account $name; done
+    "$HERE/etc/accounts"
     case $1 in
     hold) action="action a hold" ;;
     local) action="action a maildir $RUN/mail/%{local} user mailbench" ;;

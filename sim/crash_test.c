@@ -1,6 +1,6 @@
-/* The power goes at every operation on the disk while a few mails are received and delivered; of what was not durable then
- * nothing, all or any part survives. After the next start everything that was answered 250 is delivered, nothing else is, and
- * mail is taken again; and that start, too, is cut short at its operations. */
+/* The power goes at every operation on the disk while a few mails are received and delivered; of what was not durable
+ * then nothing, all or any part survives. After the next start everything that was answered 250 is delivered, nothing
+ * else is, and mail is taken again; and that start, too, is cut short at its operations. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +47,8 @@ struct left {
 };
 
 /* Plays a scene that the power cut ends at the nth operation; false: it came to its end before. */
-static bool play(struct sim *sim, bool syncfs, uint64_t nth, const char *story, const struct sim_plan *plan, struct left *left)
+static bool play(struct sim *sim, bool syncfs, uint64_t nth, const char *story, const struct sim_plan *plan,
+                 struct left *left)
 {
     if (!syncfs)
         without_syncfs(sim);

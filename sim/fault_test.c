@@ -1,5 +1,6 @@
-/* Each operation on the disk fails once, in every way that counts, while a few mails are received and delivered. What was not
- * answered 250 is never delivered, what was is not lost; and once nothing fails any more, every mail gets through. */
+/* Each operation on the disk fails once, in every way that counts, while a few mails are received and delivered. What
+ * was not answered 250 is never delivered, what was is not lost; and once nothing fails any more, every mail gets
+ * through. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct fault {
     unsigned kinds; /* 0: all */
     uint64_t times;
     enum way way;
-    bool at_start;  /* counted from the start of the server, not from when it is up */
+    bool at_start; /* counted from the start of the server, not from when it is up */
 };
 
 static const struct fault faults[] = {
@@ -121,8 +122,8 @@ static void test_faults(void **state)
             continue;
         for (uint64_t nth = at ? (uint64_t)atoi(at) : 0; fail_at(&faults[i], nth, &tally, false); nth++)
             ;
-        printf("%s: at %" PRIu64 " operations, %" PRIu64 " letters refused, %" PRIu64 " unknown\n", faults[i].name, tally.runs,
-               tally.refused, tally.unknown);
+        printf("%s: at %" PRIu64 " operations, %" PRIu64 " letters refused, %" PRIu64 " unknown\n", faults[i].name,
+               tally.runs, tally.refused, tally.unknown);
     }
 }
 

@@ -48,7 +48,7 @@ static const struct os_role roles[] = {
 /* ---- the disk ---- */
 
 static const struct os_user accounts[] = {
-    { 901, 901, "gonets-queue", "/" },    { 902, 902, "gonets-auth", "/" },   { 903, 903, "gonets-smtpd", "/" },
+    { 901, 901, "gonets-queue", "/" },      { 902, 902, "gonets-auth", "/" },   { 903, 903, "gonets-smtpd", "/" },
     { 1001, 1001, "alice", "/home/alice" }, { 1002, 1002, "bob", "/home/bob" }, { 1003, 1003, "carol", "/home/carol" },
 };
 
@@ -64,7 +64,12 @@ static void write_config(struct os *os, struct os_dir *root)
     struct os_file *file = NULL;
     struct os_slice slice = { config, sizeof config - 1 };
     struct os_op ops[] = {
-        { .kind = OS_OPEN, .dir = root, .name = CONFIG, .file = &file, .flags = OS_FOR_WRITE | OS_CREATE, .mode = 0644 },
+        { .kind = OS_OPEN,
+          .dir = root,
+          .name = CONFIG,
+          .file = &file,
+          .flags = OS_FOR_WRITE | OS_CREATE,
+          .mode = 0644 },
         { .kind = OS_WRITE, .file = &file, .slices = &slice, .slice_count = 1 },
         { .kind = OS_CLOSE, .file = &file },
     };

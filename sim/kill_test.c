@@ -1,5 +1,6 @@
-/* Each role is killed at each step of the world while a few mails are received and delivered; the supervisor replaces it (and the
- * sender sends again what got no answer). Nothing that was answered 250 is lost, and nothing comes twice. */
+/* Each role is killed at each step of the world while a few mails are received and delivered; the supervisor replaces
+ * it (and the sender sends again what got no answer). Nothing that was answered 250 is lost, and nothing comes twice.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ static void kill_at(struct tally *tally, const char *role, size_t nth, uint64_t 
             fail_msg("%s %zu killed at step %" PRIu64 ": %s", role, nth, step, sim.ledger.error);
         }
         if (sim_ledger_accepted(&sim.ledger) != ROWS(mails))
-            fail_msg("%s %zu killed at step %" PRIu64 ": %zu mails taken", role, nth, step, sim_ledger_accepted(&sim.ledger));
+            fail_msg("%s %zu killed at step %" PRIu64 ": %zu mails taken", role, nth, step,
+                     sim_ledger_accepted(&sim.ledger));
         if (has_duplicates(&sim.ledger))
             fail_msg("%s %zu killed at step %" PRIu64 ": a duplicate", role, nth, step);
         tally->again += sim.ledger.count - ROWS(mails);
@@ -74,8 +76,8 @@ static void kill_everywhere(const char *role, size_t nth, uint64_t quick)
     uint64_t steps = count_steps();
     for (uint64_t step = 1; step < steps; step += step_size(quick))
         kill_at(&tally, role, nth, step, false);
-    printf("%s %zu: %" PRIu64 " kills in %" PRIu64 " steps, %" PRIu64 " mails sent again\n", role, nth, tally.kills, steps,
-           tally.again);
+    printf("%s %zu: %" PRIu64 " kills in %" PRIu64 " steps, %" PRIu64 " mails sent again\n", role, nth, tally.kills,
+           steps, tally.again);
     assert_true(tally.kills > 0);
 }
 

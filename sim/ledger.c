@@ -100,9 +100,9 @@ static bool complain(struct sim_ledger *l, const struct sim_letter *letter, cons
 {
     struct buffer text;
     buffer_init(&text, l->error, sizeof l->error - 1);
-    buffer_addf(&text, "letter %u (%zu bytes, to %x, accepted %x, fate %d) user %u: %s, %u copies, %u windows", letter->number,
-                letter->size, letter->to, letter->accepted, (int)letter->fate, user, what, letter->copies[user],
-                letter->windows[user]);
+    buffer_addf(&text, "letter %u (%zu bytes, to %x, accepted %x, fate %d) user %u: %s, %u copies, %u windows",
+                letter->number, letter->size, letter->to, letter->accepted, (int)letter->fate, user, what,
+                letter->copies[user], letter->windows[user]);
     l->error[text.len] = 0;
     return false;
 }
@@ -156,7 +156,8 @@ bool sim_ledger_count(struct sim_ledger *l, unsigned user, struct view file)
     struct sim_letter *letter = content.len ? letter_of(l, content) : NULL;
     if (!letter)
         return complain_of_file(l, user, file, "is no letter");
-    if (!view_starts(front, VIEW("Return-Path: <sender@example.net>\nReceived: from ")) || front.at[front.len - 1] != '\n')
+    if (!view_starts(front, VIEW("Return-Path: <sender@example.net>\nReceived: from ")) ||
+        front.at[front.len - 1] != '\n')
         return complain_of_file(l, user, file, "has another front");
     if (!is_equal(letter, content))
         return complain_of_file(l, user, file, "differs from what was sent");

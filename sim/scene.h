@@ -1,5 +1,5 @@
-/* A whole scene: one world, one Gonets host, people who send to it, and the ledger of what was promised to them. Faults are
- * done to it from outside of every turn; in the end the world heals and the ledger is judged. */
+/* A whole scene: one world, one Gonets host, people who send to it, and the ledger of what was promised to them. Faults
+ * are done to it from outside of every turn; in the end the world heals and the ledger is judged. */
 #ifndef SIM_SCENE_H
 #define SIM_SCENE_H
 
@@ -30,15 +30,16 @@ bool sim_all_sent(const struct sim *sim);
 bool sim_delivered(struct sim *sim);
 /* So many µs, or until the disk is cut. */
 void sim_run(struct sim *sim, uint64_t us);
-/* Until everything was sent and delivered, and some time more; false: not in hours, or the ledger's judgement, or the disk was cut
- * (then without a word in ledger.error). */
+/* Until everything was sent and delivered, and some time more; false: not in hours, or the ledger's judgement, or the
+ * disk was cut (then without a word in ledger.error). */
 bool sim_finish(struct sim *sim);
 
 /* After a fault that may have made a worker forget what it did: each copy that is there may come once more. */
 void sim_uncertain(struct sim *sim);
 /* The power goes and comes back. */
 void sim_power_cut(struct sim *sim, struct mem_choice choice);
-/* Kill -9 of the nth process of a role; false: there is none. When it is the supervisor it is started anew, as by an init. */
+/* Kill -9 of the nth process of a role; false: there is none. When it is the supervisor it is started anew, as by an
+ * init. */
 bool sim_kill(struct sim *sim, const char *role, size_t nth);
 void sim_say(const struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3))); /* when loud */
 

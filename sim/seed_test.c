@@ -1,5 +1,6 @@
-/* Worlds of chance: each seed has its own mails, streams and faults, one after another and on top of each other. In the end
- * everything heals, and the ledger is judged. GONETS_SEEDS=n: so many; GONETS_SEED=s: this one, told as it happens. */
+/* Worlds of chance: each seed has its own mails, streams and faults, one after another and on top of each other. In the
+ * end everything heals, and the ledger is judged. GONETS_SEEDS=n: so many, GONETS_SEED=s: from this one on;
+ * GONETS_SEED=s alone: this one, told as it happens. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,13 +54,15 @@ static void on_connect(void *ctx, struct mem_connect *connect)
 
 static void kill_one(struct chance *c)
 {
-    static const char *const roles[] = { "smtpd", "smtpd", "qmgr", "qmgr", "auth", "local", "mailbox", "mailbox", "supervisor" };
+    static const char *const roles[] = { "smtpd", "smtpd",   "qmgr",    "qmgr",      "auth",
+                                         "local", "mailbox", "mailbox", "supervisor" };
     sim_kill(&c->sim, roles[pick(c, ROWS(roles))], pick(c, 2));
 }
 
 static struct mem_choice choose_survivors(struct chance *c)
 {
-    static const enum mem_survival ways[] = { MEM_KEEP_NONE, MEM_KEEP_ALL, MEM_KEEP_FIRST, MEM_KEEP_RANDOM, MEM_KEEP_RANDOM };
+    static const enum mem_survival ways[] = { MEM_KEEP_NONE, MEM_KEEP_ALL, MEM_KEEP_FIRST, MEM_KEEP_RANDOM,
+                                              MEM_KEEP_RANDOM };
     enum mem_survival how = ways[pick(c, ROWS(ways))];
     return (struct mem_choice){ how, how == MEM_KEEP_FIRST ? pick(c, 100) : pick(c, UINT32_MAX) };
 }
@@ -95,11 +98,11 @@ static void cut_power(struct chance *c)
 
 static void fail_sync(struct chance *c)
 {
-    static const unsigned kinds[] = { MEM_SYNCS, MEM_OP(OS_SYNC_DIR), MEM_OP(OS_WRITE), MEM_OP(OS_LINK), MEM_OP(OS_RENAME),
-                                      MEM_OP(OS_UNLINK) };
+    static const unsigned kinds[] = { MEM_SYNCS,       MEM_OP(OS_SYNC_DIR), MEM_OP(OS_WRITE),
+                                      MEM_OP(OS_LINK), MEM_OP(OS_RENAME),   MEM_OP(OS_UNLINK) };
     sim_say(&c->sim, "something on the disk will fail");
-    fail_on_disk(c, &(struct mem_fault){ kinds[pick(c, 2) ? 0 : pick(c, ROWS(kinds))], pick(c, 10), 1 + pick(c, 2), OS_IO,
-                                         pick(c, 3000) });
+    fail_on_disk(c, &(struct mem_fault){ kinds[pick(c, 2) ? 0 : pick(c, ROWS(kinds))], pick(c, 10), 1 + pick(c, 2),
+                                         OS_IO, pick(c, 3000) });
 }
 
 static void fill_disk(struct chance *c)
@@ -152,7 +155,8 @@ static void begin(struct chance *c, uint64_t seed, bool loud)
     heal_disk(c);
     mem_world_on_connect(c->sim.world, on_connect, c);
     for (size_t i = 0; i < MAILS_MAX; i++)
-        c->mails[i] = (struct sim_mail){ pick(c, 25) ? pick(c, 6000) : 260000 + pick(c, 60000), 1 + (unsigned)pick(c, 7) };
+        c->mails[i] =
+            (struct sim_mail){ pick(c, 25) ? pick(c, 6000) : 260000 + pick(c, 60000), 1 + (unsigned)pick(c, 7) };
 }
 
 static void send(struct chance *c, size_t sender)
@@ -212,7 +216,7 @@ static void test_seeds(void **state)
 {
     struct sum sum = { 0 };
     char error[512];
-    bool one = getenv("GONETS_SEED");
+    bool one = getenv("GONETS_SEED") && !getenv("GONETS_SEEDS");
     uint64_t first = number_of("GONETS_SEED", 1), count = one ? 1 : number_of("GONETS_SEEDS", SEEDS);
     (void)state;
     for (uint64_t seed = first; seed < first + count; seed++)
@@ -221,8 +225,8 @@ static void test_seeds(void **state)
                 run(seed, true, &sum, error);
             fail_msg("seed %" PRIu64 ": %s; again with GONETS_SEED=%" PRIu64, seed, error, seed);
         }
-    printf("%" PRIu64 " seeds, %" PRIu64 " letters, %" PRIu64 " of them accepted, %" PRIu64 " faults\n", sum.seeds, sum.letters,
-           sum.accepted, sum.faults);
+    printf("%" PRIu64 " seeds, %" PRIu64 " letters, %" PRIu64 " of them accepted, %" PRIu64 " faults\n", sum.seeds,
+           sum.letters, sum.accepted, sum.faults);
 }
 
 int main(void)

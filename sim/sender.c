@@ -59,10 +59,9 @@ static void begin_mail(struct sim_sender *s)
     s->letter = letter->number;
     s->content = sim_letter_text(letter, &len);
     s->rest = (struct view){ s->content, len };
-    s->message = (struct smtp_client_message){ .reverse_path = VIEW("sender@example.net"),
-                                               .recipients = s->recipients,
-                                               .size = len,
-                                               .body = SMTP_BODY_8BITMIME };
+    s->message = (struct smtp_client_message){
+        .reverse_path = VIEW("sender@example.net"), .recipients = s->recipients, .size = len, .body = SMTP_BODY_8BITMIME
+    };
     for (unsigned user = 0; user < SIM_USERS; user++)
         if (mail->to >> user & 1)
             add_recipient(s, user);

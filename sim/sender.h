@@ -1,5 +1,5 @@
-/* Somebody who sends: a process with the real client machine, on a host of its own, that works off a list of mails. What
- * was not taken is tried again later, as a letter with a number of its own. */
+/* Somebody who sends: a process with the real client machine, on a host of its own, that works off a list of mails.
+ * What was not taken is tried again later, as a letter with a number of its own. */
 #ifndef SIM_SENDER_H
 #define SIM_SENDER_H
 
@@ -24,7 +24,7 @@ struct sim_sender;
 
 /* Begins at once; ends with its world. letters go into the ledger. */
 struct sim_sender *sim_sender_new(struct mem_host *host, struct sim_ledger *ledger, const struct sim_plan *plan);
-void sim_sender_free(struct sim_sender *sender); /* before or after its world */
+void sim_sender_free(struct sim_sender *sender);       /* before or after its world */
 bool sim_sender_done(const struct sim_sender *sender); /* every mail was taken, or given up */
 size_t sim_sender_given_up(const struct sim_sender *sender);
 

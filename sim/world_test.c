@@ -41,10 +41,8 @@ static void test_flows(void **state)
             struct sim sim;
             sim_begin(&sim, i * 4 + (size_t)plan, NULL, NULL, false);
             mem_world_set_flow(sim.world, &flows[i].flow);
-            sim_send(&sim, &(struct sim_plan){ .mails = few,
-                                               .count = ROWS(few),
-                                               .one_each = plan & 1,
-                                               .single_commands = plan & 2 });
+            sim_send(&sim, &(struct sim_plan){
+                               .mails = few, .count = ROWS(few), .one_each = plan & 1, .single_commands = plan & 2 });
             judge(&sim, flows[i].name);
             assert_int_equal(sim_ledger_accepted(&sim.ledger), ROWS(few));
             assert_int_equal(sim.ledger.count, ROWS(few));
@@ -74,7 +72,9 @@ static void test_every_split(void **state)
         char row[32];
         snprintf(row, sizeof row, "split at %u", (unsigned)at);
         sim_begin(&sim, at, NULL, NULL, false);
-        struct mem_flow flow = { .split = MEM_AT, .split_at = at, .window = 65536, .delay_us_min = 10, .delay_us_max = 100 };
+        struct mem_flow flow = {
+            .split = MEM_AT, .split_at = at, .window = 65536, .delay_us_min = 10, .delay_us_max = 100
+        };
         mem_world_set_flow(sim.world, &flow);
         sim_send(&sim, &(struct sim_plan){ .mails = small, .count = ROWS(small), .single_commands = at & 1 });
         judge(&sim, row);
@@ -107,7 +107,8 @@ static size_t break_at(uint64_t at, enum mem_break how, bool back)
     struct mem_flow *flow = back ? &breaking.back : &breaking.there;
     flow->then = how;
     flow->break_at = at;
-    snprintf(row, sizeof row, "%s %s after %u bytes", how == MEM_FIN ? "FIN" : "RST", back ? "back" : "there", (unsigned)at);
+    snprintf(row, sizeof row, "%s %s after %u bytes", how == MEM_FIN ? "FIN" : "RST", back ? "back" : "there",
+             (unsigned)at);
     sim_begin(&sim, at, NULL, NULL, false);
     mem_world_on_connect(sim.world, on_connect, &breaking);
     sim_send(&sim, &(struct sim_plan){ .mails = small, .count = ROWS(small) });
@@ -118,8 +119,8 @@ static size_t break_at(uint64_t at, enum mem_break how, bool back)
     return tries;
 }
 
-/* H24 H26: the link ends after each byte in either direction; what was whole arrives once, what was not never, and what was
- * answered is never taken back. The client sends again. */
+/* H24 H26: the link ends after each byte in either direction; what was whole arrives once, what was not never, and what
+ * was answered is never taken back. The client sends again. */
 static void test_every_end(void **state)
 {
     size_t tries = 0, runs = 0;
@@ -133,7 +134,8 @@ static void test_every_end(void **state)
 static void send_many(struct sim *sim)
 {
     for (size_t i = 0; i < 4; i++)
-        sim_send(sim, &(struct sim_plan){ .mails = many + i * 50, .count = 50, .one_each = i & 1, .single_commands = i & 2 });
+        sim_send(sim, &(struct sim_plan){
+                          .mails = many + i * 50, .count = 50, .one_each = i & 1, .single_commands = i & 2 });
     judge(sim, "many");
 }
 
@@ -180,7 +182,7 @@ static void test_same_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flows),       cmocka_unit_test(test_narrow),  cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_flows),     cmocka_unit_test(test_narrow),  cmocka_unit_test(test_every_split),
         cmocka_unit_test(test_every_end), cmocka_unit_test(test_handles), cmocka_unit_test(test_same_seed),
     };
     make_many();

@@ -91,11 +91,11 @@ def fake(folder, **commands):
 def test_another_user_is_told_what_to_type(tmp_path):
     done = need("build", path=fake(tmp_path, id="echo 1000", dpkg_query="printf 'installed %s\\n' gcc meson libc6-dev"))
     assert done.returncode == 1
-    assert "apt-get install -y --no-install-recommends libssl-dev libunbound-dev libuv1-dev ninja-build pkgconf" in done.stderr
+    assert "apt-get install -y --no-install-recommends libunbound-dev libuv1-dev ninja-build pkgconf" in done.stderr
 
 
 def test_nothing_missing_says_nothing(tmp_path):
-    packages = "gcc libc6-dev meson ninja-build pkgconf libuv1-dev libunbound-dev libssl-dev"
+    packages = "gcc libc6-dev meson ninja-build pkgconf libuv1-dev libunbound-dev"
     commands = fake(tmp_path, id="echo 0", apt_get="echo called; exit 1", dpkg_query=f"printf 'installed %s\\n' {packages}")
     done = need("build", "run", path=commands)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

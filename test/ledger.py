@@ -19,7 +19,9 @@ from server import content_of
 
 SENDERS = 100
 ANSWER_SECONDS_MAX = 30
-MARK_SECONDS_MAX = 2       # from a result that is logged until its mark is durable, on a busy disk
+# Whose end may make a copy, until how long after the result was logged: that is for the log line to be written, or for
+# the mark to become durable on a busy disk. Not qmgr's alone: local remembers results until their marks are durable.
+WINDOWS = {"mailbox": 0.05, "local": 0.05, "super": 2, "all": 2}
 READER_PAUSE_SECONDS = 0.05
 TOKEN = re.compile(rb"^Subject: (t[0-9]+-[0-9]+)\n", re.M)
 
@@ -256,11 +258,10 @@ class Judgement:
         logged = self.delivered.get((id_of(first), self.ledger.boxes[box]), [])
         for when, role in self.ledger.kills:
             known = [e for e in logged if e < when]
-            grace = MARK_SECONDS_MAX if role in ("qmgr", "super", "all") else 0.05
-            if begin <= when <= end and all(when - e < grace for e in known):
+            if role in WINDOWS and begin <= when <= end and all(when - e < WINDOWS[role] for e in known):
                 self.copies.append(f"{token} in {box}: {first.name} at {clock(begin)} and {second.name} at {clock(end)}; "
                                    f"window: {role} was killed at {clock(when)}, "
-                                   f"{'before the result was known' if not known else 'before the mark was durable'}")
+                                   f"{'before the mark was durable' if known else 'before the result was known'}")
                 return
         self.unexplained.append((token, box, first.name, clock(begin), clock(end), [clock(e) for e in logged]))
 

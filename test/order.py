@@ -28,7 +28,6 @@ PROMISE = re.compile(rb"250 2\.0\.0 queued as ([0-9a-z]{24})")
 DELIVERED = re.compile(rb"delivered to (?:maildir (?P<folder>.*) as (?P<name>\S+)|mbox (?P<mbox>\S+))", re.S)
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_SIZE = 15
-RESULT_ID_AT = 10  # in the frame: kind of handle, type, number of the job, id
 
 
 class Call:
@@ -63,11 +62,6 @@ class Call:
 
     def __repr__(self):
         return f"{self.name} in line {self.begin}"
-
-
-def id_text(raw):
-    bits = int.from_bytes(raw, "big")
-    return "".join(ID_ALPHABET[bits >> 5 * (23 - i) & 31] for i in range(24))
 
 
 def id_bytes(text):
@@ -111,6 +105,7 @@ class Trace:
 
     def __init__(self, lines):
         self.calls = parse(lines)
+        self.promised = {}  # {id: its text}
         self.writes, self.syncs = collections.defaultdict(list), collections.defaultdict(list)
         self.everywhere, self.names, self.sends = [], [], []
         for call in self.calls:
@@ -125,6 +120,7 @@ class Trace:
                     self.names.append(call)
             elif call.name in SENDS and call.path.startswith("socket:") and call.good:
                 self.sends.append(call)
+                self.promised.update((id_bytes(mail.decode()), mail.decode()) for mail in PROMISE.findall(call.data))
 
     def synced(self, path, after, before):
         """Did a sync of this file or folder begin behind one line and end before another?"""
@@ -239,8 +235,11 @@ def check_mbox(trace, send, end_of_path):
         yield send.begin, f"delivery is told to {end_of_path}, but {len(paths)} such files were written"
         return
     path = paths.pop()
-    mail = id_text(send.data[RESULT_ID_AT:RESULT_ID_AT + ID_SIZE])
-    yield from check_bytes(trace, send, mail, f"delivery of {mail}", path)
+    mails = [mail for raw, mail in trace.promised.items() if raw in send.data]
+    if not mails:
+        yield send.begin, f"delivery of what was never promised is told, to {end_of_path}"
+    for mail in mails:
+        yield from check_bytes(trace, send, mail, f"delivery of {mail}", path)
     made = trace.named(path, send.begin)
     if made and not trace.synced(os.path.dirname(path), made.end, send.begin):
         yield send.begin, f"delivery is told, but the folder was not synced since {made}"
@@ -255,18 +254,16 @@ def check_forgetting(trace, counts):
         if not goes or not SEGMENT.match(call.places[0]):
             continue
         counts["forgotten"] += 1
-        for mail in mails_in(trace, call.places[0]):
-            raw = id_bytes(mail)
+        for raw, mail in mails_in(trace, call.places[0]):
             marks = [w for w in logs if w.path != call.places[0] and w.end < call.begin and raw in w.data]
             if not any(trace.synced(w.path, w.end, call.begin) for w in marks):
                 yield call.begin, f"{call} removes {mail}, of which nothing durable is known"
 
 
 def mails_in(trace, path):
-    """The ids in the Received fields that were written into a segment, and promised."""
-    promised = {raw.decode() for send in trace.sends for raw in PROMISE.findall(send.data)}
+    """What was promised, and has its Received field in this segment."""
     text = "".join(w.args for w in trace.writes.get(path, []))
-    return [mail for mail in promised if mail in text]
+    return [(raw, mail) for raw, mail in trace.promised.items() if mail in text]
 
 
 def check(lines, strings=None):

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -28,9 +29,12 @@ def suites():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports that the kernel gives to clients: one of those may be taken between the end and the start of a server."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
@@ -184,6 +188,7 @@ class Server:
 
     def launch(self):
         """Starts it and does not wait."""
+        assert self.process is None or self.process.poll() is not None, "it runs already"
         self.folder.mkdir(exist_ok=True, parents=True)
         with self.log_path.open("ab") as log:
             self.mark = log.tell()

@@ -267,7 +267,7 @@ def test_typed_by_hand(program):
                 if WAITS[number]:
                     typist.wait_for(WAITS[number])
                 typist.type(line)
-                time.sleep(0.1)
+                time.sleep(0.2)
             typist.wait_for(b"221 ")
             assert typist.end() in (0, 1)        # telnet tells by 1 that the other side closed
         assert time.monotonic() - begin > 2

@@ -86,7 +86,7 @@ def test_many_messages_share_a_sync(folder):
 SENDERS = 6
 MESSAGES = 10
 SIZE = 30_000  # so that the load fills more than one segment
-AT_ONCE = 3    # servers
+AT_ONCE = 6    # servers; mostly they wait
 TOKEN = re.compile(rb"^Subject: (token-\S+)\r?$", re.M)
 
 
@@ -156,13 +156,22 @@ class Trial:
             server.start()
         slow.fail_in = slow.fail_in if self.from_start else self.n
         self.outcome = send_all(server, "before", self.domain)
-        self.settled = settle(server.folder, self.outcome, 2 if self.role == "mailbox" else 10)
+        self.settled = settle(server.folder, self.outcome, 1 if self.role == "mailbox" else 10)
         # Whoever was refused is never served, however long it waits, and the server goes on.
-        self.again = send_all(server, "again", self.domain, 1)
-        self.settled = settle(server.folder, self.again, 2 if self.role == "mailbox" else 10) and self.settled
+        self.again = self.taken_again(server)
+        self.settled = settle(server.folder, self.again, 1 if self.role == "mailbox" else 10) and self.settled
         self.failed, self.path = slow.failed, slow.path
         self.before = copies(server.folder)
         slow.fail_in = 0
+
+    def taken_again(self, server):
+        """Everything is taken again soon; what came too early was refused."""
+        outcome, end = {}, time.monotonic() + 15
+        while not outcome or set(last.values()) != {250} and time.monotonic() < end:
+            last = send_all(server, f"again{len(outcome)}", self.domain, 1)
+            outcome |= last
+        self.takes = set(last.values()) == {250}
+        return outcome
 
     def live_again(self, server):
         if self.n % 2:
@@ -187,7 +196,7 @@ class Trial:
                 yield f"{token}: {count} copies"
             if count > 2:
                 yield f"{token}: {count} copies"
-        if any(code != 250 for code in self.again.values()):
+        if not self.takes:
             yield f"not taken after the failure: {self.again}"
 
     def window(self):
@@ -206,7 +215,7 @@ class Trial:
 
 TRIALS = {
     "smtpd": ("smtpd", DATASYNC, True, "maildir.example", range(1, 60) if DEEP else [1, 2, 3, 5, 8, 13, 21]),
-    "start of qmgr": ("qmgr", DATASYNC | SYNC, True, "maildir.example", range(1, 80) if DEEP else [*range(1, 10), 12, 16]),
+    "start of qmgr": ("qmgr", DATASYNC | SYNC, True, "maildir.example", range(1, 80) if DEEP else [1, 2, 3, 4, 5, 7, 9, 12]),
     "log": ("qmgr", DATASYNC, False, "mbox.example", range(1, 40) if DEEP else [1, 2, 3, 4, 6, 9]),
     "maildir": ("mailbox", DATASYNC | SYNC | SYNCFS, True, "maildir.example", range(1, 30) if DEEP else [1, 4, 7]),
     "mbox": ("mailbox", SYNC, True, "mbox.example", range(1, 30) if DEEP else [1, 2, 5]),

@@ -1,5 +1,7 @@
 #include "deliver/copy.h"
 
+#include "base/crc32c.h"
+
 #include <stdlib.h>
 
 #define OUT_SIZE (DELIVER_FILTER_ROOM(DELIVER_CHUNK) + 16384) /* one piece, and what begins and ends a message */
@@ -35,6 +37,9 @@ static void on_read(struct deliver_copy *copy)
     const struct view bytes = { copy->in, read->len };
     deliver_letter_feed(copy->letter, &copy->filter, copy->content_at, bytes, &copy->out);
     copy->content_at += bytes.len;
+    copy->crc = crc32c(copy->crc, bytes);
+    if (copy->span.len == 0)
+        copy->damaged = copy->crc != copy->span.crc; /* other bytes than the disk was given (H138) */
 }
 
 static void on_done(void *ctx)
@@ -80,7 +85,9 @@ static struct spool_span take_piece(struct deliver_copy *copy)
 static bool next_span(struct deliver_copy *copy)
 {
     while (copy->span.bytes.at ? copy->span.bytes.len == 0 : copy->span.len == 0)
-        if (!spool_reader_next(&copy->reader, &copy->span))
+        if (spool_reader_next(&copy->reader, &copy->span))
+            copy->crc = 0;
+        else
             return false;
     return true;
 }

@@ -14,6 +14,7 @@ struct deliver_copy {
     struct deliver_filter filter;
     struct spool_reader reader;
     struct spool_span span; /* what is left of the present one */
+    uint32_t crc;           /* of what was read of it */
     bool ended, reading;
     char *memory, *in;
     struct buffer out;

@@ -308,6 +308,43 @@ static void test_words(void **state)
     }
 }
 
+static void deliver_rotten(enum stored_form form, size_t size)
+{
+    struct scene scene;
+    struct arena memory;
+    scene_open(&scene, 1);
+    arena_init(&memory, size, size + 64);
+    char *content = arena_alloc(&memory, size);
+    memset(content, 'x', size);
+    memcpy(content, "a: b\r\n\r\n", 8);
+    memcpy(content + size - 2, "\r\n", 2);
+    scene_store(&scene, 0, VIEW("a@b"), VIEW("Received: x\r\n"), (struct view){ content, size }, form);
+    scene_sync(&scene);
+    /* Spread content lies before the record, the other behind its head. */
+    uint64_t at = scene.stored[0].place.offset;
+    at = form == STORED_SPREAD ? at - size / 2 : at + scene.stored[0].place.head_size + size / 2;
+    assert_true(mem_disk_rot(mem_host_disk(scene.host), "spool/1", at, 1));
+    scene_start(&scene);
+    scene_add(&scene, 0, false, "/home/joe", "Maildir");
+    assert_true(scene_run(&scene));
+    assert_int_equal(scene.jobs[0].reports, 1);
+    assert_int_equal(scene.jobs[0].result.outcome, IPC_DEFERRED);
+    assert_int_equal(scene_list(&scene, "/home/joe/Maildir/new", NULL, NULL), 0);
+    assert_int_equal(scene_list(&scene, "/home/joe/Maildir/tmp", NULL, NULL), 0);
+    arena_reset(&memory);
+    scene_close(&scene);
+}
+
+/* Content that the disk gives back with one bit changed goes into no mailbox. */
+static void test_rotten_content(void **state)
+{
+    (void)state;
+    deliver_rotten(STORED_BODY, 4000);
+    deliver_rotten(STORED_SPREAD, 4000);
+    deliver_rotten(STORED_BODY, 2 * DELIVER_WHOLE_MAX);
+    deliver_rotten(STORED_SPREAD, 2 * DELIVER_WHOLE_MAX);
+}
+
 /* A home that is not there is not made; a link where a folder belongs is not followed. */
 static void test_places(void **state)
 {
@@ -485,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_crash_singly),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_rotten_content),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_quota_at_each_byte),

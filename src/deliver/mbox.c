@@ -142,7 +142,8 @@ static void on_undone(struct deliver_mbox *mbox)
 
 static void on_synced(struct deliver_mbox *mbox)
 {
-    if (mbox->ops[1].status == OS_OK) {
+    bool named = mbox->old_size || mbox->ops[2].status == OS_OK;
+    if (mbox->ops[1].status == OS_OK && named) {
         report_all(mbox, &mbox->written, OS_OK, NULL);
         release(mbox);
         return;
@@ -152,14 +153,16 @@ static void on_synced(struct deliver_mbox *mbox)
     submit(mbox, 2, on_undone);
 }
 
-/* The file looks read before it was written: that is how shells find that there is new mail. */
+/* Whoever made an empty file may not have lived to make its name durable.
+ * The file looks read before it was written: that is how shells find that there is new mail. */
 static void sync_all(struct deliver_mbox *mbox)
 {
     uint64_t before = os_wall_us(mbox->box->deliver->os) - 1000000;
     uint64_t accessed = mbox->stat.accessed_us < before ? mbox->stat.accessed_us : before;
     mbox->ops[0] = (struct os_op){ .kind = OS_SET_TIMES, .file = &mbox->file, .time = { accessed, OS_NEVER } };
     mbox->ops[1] = (struct os_op){ .kind = OS_SYNC, .file = &mbox->file };
-    submit(mbox, 2, on_synced);
+    mbox->ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = mbox->box->dir };
+    submit(mbox, mbox->old_size ? 2 : 3, on_synced);
 }
 
 static void cut(struct deliver_mbox *mbox)
@@ -356,10 +359,8 @@ static void look_at_lock(struct deliver_mbox *mbox)
 
 static void on_created(struct deliver_mbox *mbox)
 {
-    const struct os_op *open = &mbox->ops[0], *sync = &mbox->ops[1];
-    if (open->status == OS_OK && sync->status != OS_OK)
-        give_up(mbox, sync->status, "create");
-    else if (open->status == OS_OK || open->status == OS_EXISTS)
+    const struct os_op *open = &mbox->ops[0];
+    if (open->status == OS_OK || open->status == OS_EXISTS)
         start(mbox);
     else
         give_up(mbox, open->status, "create");
@@ -371,9 +372,8 @@ static void create(struct deliver_mbox *mbox)
     *open = (struct os_op){ .kind = OS_OPEN, .dir = mbox->box->dir, .name = mbox->name, .file = &mbox->file };
     open->flags = OS_FOR_WRITE | OS_CREATE | OS_EXCLUSIVE | OS_NO_FOLLOW;
     open->mode = mbox->box->deliver->settings.mbox_mode;
-    mbox->ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = mbox->box->dir, .after = open };
-    mbox->ops[2] = (struct os_op){ .kind = OS_CLOSE, .file = &mbox->file };
-    submit(mbox, 3, on_created);
+    mbox->ops[1] = (struct os_op){ .kind = OS_CLOSE, .file = &mbox->file };
+    submit(mbox, 2, on_created);
 }
 
 static void on_opened(struct deliver_mbox *mbox)

@@ -4,12 +4,22 @@
 
 #include "gonetsd/roles.h"
 
-#define HELD_MAX 4096 /* segments that all workers together may hold */
+#define HELD_MAX 4096  /* segments that all workers together may hold */
+#define QUIET_US 10000 /* stopping: how often it is looked whether the disk has done what it was told */
+
+/* Everything that was promised lies in the spool: only what was begun on disk is waited for. */
+static void end_when_quiet(struct qmgr *qmgr)
+{
+    if (!qmgr->store || spool_store_quiet(qmgr->store))
+        os_stop(qmgr->os, 0);
+}
 
 static void on_alarm(void *ctx)
 {
     struct qmgr *qmgr = ctx;
-    if (qmgr->store)
+    if (qmgr->stopping)
+        end_when_quiet(qmgr);
+    else if (qmgr->store)
         spool_store_tick(qmgr->store);
     queue_tick(&qmgr->queue, os_now_us(qmgr->os));
     os_later(qmgr->os, &qmgr->work);
@@ -22,6 +32,8 @@ void qmgr_arm(struct qmgr *qmgr)
     uint64_t due = qmgr->store ? spool_store_deadline(qmgr->store) : OS_NEVER;
     if (first && first->key < due)
         due = first->key;
+    if (qmgr->stopping)
+        due = os_now_us(qmgr->os) + QUIET_US;
     os_alarm(qmgr->os, due, on_alarm, qmgr);
 }
 
@@ -145,11 +157,12 @@ static void on_start(void *ctx)
     qmgr_open_store(qmgr);
 }
 
-/* Everything that was promised lies in the spool: there is nothing to finish. */
 static void on_stop(void *ctx)
 {
     struct qmgr *qmgr = ctx;
-    os_stop(qmgr->os, 0);
+    qmgr->stopping = true;
+    end_when_quiet(qmgr);
+    qmgr_arm(qmgr);
 }
 
 void *qmgr_start(struct os *os, struct os_link *supervisor)

@@ -18,7 +18,7 @@ struct qmgr {
     unsigned asked[4];            /* by spool_kind: segments asked of the store and not come yet */
     struct local *local;          /* link to the deliverer (jobs.c) */
     struct os_link *local_link;   /* the same before the spool is open: nothing is read from it yet */
-    bool queue_ready;
+    bool queue_ready, stopping;
     struct os_task work;          /* gives out jobs at the end of the turn */
 };
 

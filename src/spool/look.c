@@ -147,8 +147,10 @@ static void look_into(struct looking *looking, uint64_t file_size)
     struct view start = source_read(&looking->source, 0, DATA_START);
     struct seal seal;
     struct survey survey = { 0 };
+    uint64_t told = 0;
     enum format_result result = start.at ? segment_header_get(start, &looking->header) : FORMAT_BAD;
-    if (result != FORMAT_OK || strtoull(looking->name, NULL, 16) != looking->header.number) {
+    bool named = segment_name_read(view_of(looking->name), &told);
+    if (result != FORMAT_OK || !named || told != looking->header.number) {
         fault(looking, "FAULT segment %s: %s", looking->name,
               result == FORMAT_VERSION_UNKNOWN ? "written by another version" : "its header is damaged");
         return;

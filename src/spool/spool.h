@@ -215,6 +215,8 @@ struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const st
                                      size_t held_count, struct buffer *error);
 /* No callbacks from now on; frees itself when the last operation on disk has ended. */
 void spool_store_close(struct spool_store *store);
+/* Is nothing under way on disk? Then a close frees it at once. */
+bool spool_store_quiet(const struct spool_store *store);
 /* Prepares `count` segments; each comes by owner->segment. Does not wait. */
 void spool_store_need(struct spool_store *store, enum spool_kind kind, unsigned count);
 /* The frontier of a live segment has moved (notices may be lost or come twice): its new groups are read. */

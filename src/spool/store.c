@@ -220,6 +220,11 @@ void store_end_if_quiet(struct spool_store *store)
         free_store(store);
 }
 
+bool spool_store_quiet(const struct spool_store *store)
+{
+    return store->jobs == 0 && !store->task.waiting && !(store->journal_open && store->journal.busy);
+}
+
 static void journal_is_idle(void *ctx)
 {
     struct spool_store *store = ctx;

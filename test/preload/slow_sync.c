@@ -1,5 +1,6 @@
-/* For LD_PRELOAD, in tests only: a disk whose syncs are slow, or fail once. All processes of a server share the state, which
- * is a file beside this library (its path with .state in place of .so), so that a test can change and read it meanwhile. */
+/* For LD_PRELOAD, in tests only: a disk whose syncs are slow, or fail once. All processes of a server share the state,
+ * which is a file beside this library (its path with .state in place of .so), so that a test can change and read it
+ * meanwhile. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

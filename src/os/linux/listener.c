@@ -6,10 +6,13 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define BACKLOG  4096
-#define PAUSE_MS 100 /* without any descriptor: so long nobody is told of new connections */
+#define BACKLOG        4096
+#define FIRST_TRIES    25
+#define FIRST_PAUSE_NS 20000000
+#define PAUSE_MS       100 /* without any descriptor: so long nobody is told of new connections */
 
 static const struct address any_v4 = { .ip = { [10] = 0xff, [11] = 0xff }, .set = true };
 
@@ -77,11 +80,25 @@ static int open_listener(const struct address *at, bool first)
     return bind_and_listen(&v4, first);
 }
 
+/* The processes of a server that was just killed let go of the spool's lock a moment before their sockets: both are
+ * closed at their end, one after the other. So an address that is taken is asked for again for a moment; only at a
+ * server's start. */
+static int open_first(const struct address *at)
+{
+    const struct timespec pause = { 0, FIRST_PAUSE_NS };
+    int fd = open_listener(at, true);
+    for (int tries = 1; fd < 0 && errno == EADDRINUSE && tries < FIRST_TRIES; tries++) {
+        nanosleep(&pause, NULL);
+        fd = open_listener(at, true);
+    }
+    return fd;
+}
+
 enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener,
                          struct address *bound)
 {
     *listener = NULL;
-    int fd = open_listener(at, first);
+    int fd = first ? open_first(at) : open_listener(at, false);
     if (fd < 0)
         return os_linux_status(errno);
     if (bound)
