@@ -180,7 +180,7 @@ static bool open_spool(struct bench *b, const char *folder)
 {
     const struct spool_store_owner store_owner = { b, on_message, on_event, on_segment, on_alarm, on_deadline };
     const struct spool_store_limits store_limits = { SPOOL_SEGMENT_SIZE, 4 };
-    const struct spool_writer_owner writer_owner = { b, on_need, on_durable, on_sealed, on_trouble, on_room };
+    const struct spool_writer_owner writer_owner = { b, on_need, on_durable, on_sealed, on_trouble, on_room, NULL };
     const struct spool_writer_limits writer_limits = { 64 << 20, SPOOL_LARGE_MIN, 8 << 20 };
     char text[256];
     struct buffer error = BUFFER_OF(text);

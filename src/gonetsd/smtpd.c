@@ -7,6 +7,8 @@
 
 #define ACCEPTS_PER_TURN 64                /* then the sessions' turn */
 #define SEGMENT_US_MAX   UINT64_C(3000000) /* wait for the first segment of the spool */
+#define GATHER_US_MAX    1000              /* what a commit waits for company, at most */
+#define GATHER_PASS      32                /* commits that wait for nobody after nobody came */
 #define STARVE_US        UINT64_C(3000000) /* a message that waits for a segment is refused after one to two of these */
 
 /* ---- the spool: segments come from qmgr, notices go there ---- */
@@ -73,11 +75,37 @@ static void on_trouble(void *ctx, bool ok, struct view text)
     event_note(&smtpd->log, ok ? "spool-recovered" : "spool-failed", text);
 }
 
-/* It comes also from inside of a session's own call to the spool, while that session's input lies in the worker's buffer. */
+/* It comes also from inside of a session's own call to the spool, while that session's input lies in the worker's
+ * buffer. */
 static void on_room(void *ctx)
 {
     struct smtpd *smtpd = ctx;
     os_later(smtpd->os, &smtpd->room);
+}
+
+/* A sync costs as much for one message as for ten: a commit waits for half of the transactions that are under way. When
+ * they did not come in time they are slow ones, and the next commits do not wait for them. */
+static bool on_gather(void *ctx, unsigned waiting)
+{
+    struct smtpd *smtpd = ctx;
+    struct gather *g = &smtpd->gather;
+    if (2 * waiting >= smtpd->transactions || g->pass) {
+        g->pass -= g->pass > 0;
+        g->due_us = OS_NEVER;
+        return false;
+    }
+    if (g->due_us == OS_NEVER) {
+        g->due_us = os_now_us(smtpd->os) + GATHER_US_MAX;
+        smtpd_arm(smtpd);
+    }
+    return true;
+}
+
+static void end_gathering(struct smtpd *smtpd)
+{
+    smtpd->gather.due_us = OS_NEVER;
+    smtpd->gather.pass = GATHER_PASS;
+    spool_writer_go(smtpd->writer);
 }
 
 static void tell_room(void *ctx)
@@ -258,6 +286,8 @@ static void on_alarm(void *ctx)
         become_ready(smtpd);
     if (smtpd->starve_due_us <= os_now_us(smtpd->os))
         smtpd->starve_due_us = spool_writer_starve(smtpd->writer) ? os_now_us(smtpd->os) + STARVE_US : OS_NEVER;
+    if (smtpd->gather.due_us <= os_now_us(smtpd->os))
+        end_gathering(smtpd);
     session_alarm(smtpd);
     smtpd_arm(smtpd);
 }
@@ -270,6 +300,8 @@ void smtpd_arm(struct smtpd *smtpd)
         due = smtpd->notice.due_us;
     if (smtpd->ready_due_us < due)
         due = smtpd->ready_due_us;
+    if (smtpd->gather.due_us < due)
+        due = smtpd->gather.due_us;
     if (smtpd->starve_due_us < due)
         due = smtpd->starve_due_us;
     os_alarm(smtpd->os, due, on_alarm, smtpd);
@@ -301,7 +333,7 @@ static void on_start(void *ctx)
 {
     struct smtpd *smtpd = ctx;
     const struct conf_limits *limits = &smtpd->role.conf.limits;
-    const struct spool_writer_owner owner = { smtpd, on_need, on_durable, on_sealed, on_trouble, on_room };
+    const struct spool_writer_owner owner = { smtpd, on_need, on_durable, on_sealed, on_trouble, on_room, on_gather };
     const struct spool_writer_limits writer_limits = { (size_t)limits->receive_memory_max, SPOOL_LARGE_MIN, 8u << 20 };
     if (!os_random(smtpd->os, smtpd->seed, sizeof smtpd->seed)) {
         event_note(&smtpd->log, "no-randomness", VIEW("the kernel gives no random bytes; not starting"));
@@ -334,7 +366,7 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
         return NULL;
     smtpd->os = os;
     smtpd->log = (struct event_log){ os, false, "smtpd" };
-    smtpd->notice.due_us = smtpd->ready_due_us = smtpd->starve_due_us = OS_NEVER;
+    smtpd->notice.due_us = smtpd->ready_due_us = smtpd->starve_due_us = smtpd->gather.due_us = OS_NEVER;
     smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
     list_init(&smtpd->closed);

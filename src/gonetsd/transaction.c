@@ -18,12 +18,14 @@ static struct transaction *new_transaction(struct session *s)
     *t = (struct transaction){ .smtpd = smtpd, .session = s, .id = smtpd_new_id(smtpd), .body = s->server.mail.body };
     arena_init(&t->arena, 512, SESSION_TRANSACTION_MAX);
     list_init(&t->recipients);
+    smtpd->transactions++;
     map_init(&t->known, smtpd->seed);
     return t;
 }
 
 static void free_transaction(struct transaction *t)
 {
+    t->smtpd->transactions--;
     map_free(&t->known);
     arena_reset(&t->arena);
     free(t);

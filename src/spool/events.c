@@ -86,7 +86,7 @@ static void room(void *ctx)
 
 bool events_open(struct spool_store *store)
 {
-    struct spool_writer_owner owner = { store, need, durable, log_sealed, trouble, room };
+    struct spool_writer_owner owner = { store, need, durable, log_sealed, trouble, room, NULL };
     store->opening = false;
     store->journal_open = journal_init(&store->journal, store->os, &owner, SPOOL_LOG, store->limits.segment_size);
     if (store->journal_open)

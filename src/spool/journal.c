@@ -215,6 +215,7 @@ static void seal_current(struct journal *journal)
 static void submit(struct journal *journal, struct journal_segment *segment)
 {
     journal->busy = true;
+    journal->due = false;
     journal->group_size = group_finish(&journal->group);
     journal->op = (struct os_op){ .kind = OS_COMMIT,
                                   .file = &segment->file,
@@ -236,6 +237,21 @@ static void refuse_first(struct journal *journal)
     wake(journal);
 }
 
+static bool gathers(const struct journal *journal)
+{
+    unsigned waiting = 0;
+    if (!journal->owner.gather || journal->due || journal->trouble)
+        return false;
+    list_each(link, &journal->waiting) waiting++;
+    return journal->owner.gather(journal->owner.ctx, waiting);
+}
+
+void journal_go(struct journal *journal)
+{
+    journal->due = true;
+    wake(journal);
+}
+
 static void begin(void *ctx)
 {
     struct journal *journal = ctx;
@@ -244,6 +260,8 @@ static void begin(void *ctx)
         return;
     }
     if (journal->busy || (list_empty(&journal->waiting) && list_empty(&journal->annulling)))
+        return;
+    if (gathers(journal))
         return;
     for (struct journal_segment *segment; (segment = current(journal));) {
         if (gather(journal, segment)) {

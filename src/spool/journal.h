@@ -30,6 +30,7 @@ struct journal {
     unsigned asked;
     bool starved;                         /* there was none at the last journal_starve */
     struct list waiting, writing;         /* records */
+    bool due;                             /* waits for no company */
     struct list failed;                   /* records that wait for their segment's annulment */
     struct list annulling, annulling_now; /* segments: in the next group, in this one */
     struct group group;
@@ -55,6 +56,7 @@ void journal_give(struct journal *journal, struct journal_segment *segment);
 void journal_ask(struct journal *journal);          /* for segments, as many as are missing */
 void journal_forget_asked(struct journal *journal); /* whoever was asked is gone */
 bool journal_starve(struct journal *journal);       /* see spool_writer_starve */
+void journal_go(struct journal *journal);           /* see spool_writer_go */
 bool journal_ready(const struct journal *journal);
 void journal_add(struct journal *journal, struct record *record);
 /* Annuls a segment whose commit failed elsewhere; ends with segment->annulled. */

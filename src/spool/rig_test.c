@@ -258,9 +258,15 @@ static bool open_store(struct rig *rig, const struct spool_held *held, size_t he
     return rig->store != NULL;
 }
 
+static bool on_gather(void *ctx, unsigned waiting)
+{
+    const struct rig *rig = ctx;
+    return waiting < rig->company;
+}
+
 static void open_writer(struct rig *rig)
 {
-    const struct spool_writer_owner owner = { rig, on_need, on_durable, on_sealed, on_trouble, on_room };
+    const struct spool_writer_owner owner = { rig, on_need, on_durable, on_sealed, on_trouble, on_room, on_gather };
     const struct spool_writer_limits limits = { rig->memory_max, rig->large_min ? rig->large_min : 32 << 10, 1 << 20 };
     rig->writer = spool_writer_new(rig->os, &owner, &limits);
 }

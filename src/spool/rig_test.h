@@ -70,8 +70,9 @@ struct rig {
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;
-    bool tolerant;   /* content may be damaged, if only its checksum says so */
-    bool may_refuse; /* under a fault the store need not open */
+    unsigned company; /* a commit waits until so many messages wait for it */
+    bool tolerant;    /* content may be damaged, if only its checksum says so */
+    bool may_refuse;  /* under a fault the store need not open */
     char error[512];
     const char *story; /* said when a promise is broken */
 };

@@ -112,6 +112,9 @@ struct spool_writer_owner {
     void (*trouble)(void *ctx, bool ok, struct view text);
     /* There is room again after SPOOL_HOLD or SPOOL_FULL. */
     void (*room)(void *ctx);
+    /* May be NULL. So many messages wait for a commit, and the disk is free: true to wait for more of them, until
+     * spool_writer_go() or another message. Asked again with each. */
+    bool (*gather)(void *ctx, unsigned waiting);
 };
 
 struct spool_writer_limits {
@@ -132,6 +135,8 @@ bool spool_writer_ready(const struct spool_writer *writer);
 /* To be called now and then while segments are needed and do not come. What waits for one since the call before, and
  * was not written, is refused: done(false), or SPOOL_FULL for the next piece. False: none is needed. */
 bool spool_writer_starve(struct spool_writer *writer);
+/* Nobody else comes: what waits is committed now. */
+void spool_writer_go(struct spool_writer *writer);
 /* For a store that came anew: calls tell() for each segment held, with what is durable in it. */
 void spool_writer_tell(struct spool_writer *writer,
                        void (*tell)(void *ctx, enum spool_kind kind, uint64_t segment, uint64_t upto), void *ctx);

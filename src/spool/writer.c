@@ -75,6 +75,11 @@ bool spool_writer_ready(const struct spool_writer *writer)
     return journal_ready(&writer->journal) && writer->memory < writer->limits.memory_max;
 }
 
+void spool_writer_go(struct spool_writer *writer)
+{
+    journal_go(&writer->journal);
+}
+
 bool spool_writer_starve(struct spool_writer *writer)
 {
     bool journal = journal_starve(&writer->journal), large = large_starve(writer);

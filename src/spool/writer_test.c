@@ -40,6 +40,27 @@ static enum spool_taken fill_patiently(struct spool_entry *entry, size_t size)
     return taken;
 }
 
+/* A commit waits for as much company as its owner wants, or until it is told that nobody else comes. */
+static void test_company(void **state)
+{
+    (void)state;
+    start(1 << 20, 0);
+    rig.company = 3;
+    rig_play(&rig, "m100 m100");
+    assert_int_equal(rig.letters[0].promise, NOTHING);
+    rig_play(&rig, "m100");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rig.letters[i].promise, KEPT);
+    rig_play(&rig, "m100");
+    assert_int_equal(rig.letters[3].promise, NOTHING);
+    spool_writer_go(rig.writer);
+    rig_run(&rig);
+    assert_int_equal(rig.letters[3].promise, KEPT);
+    rig_play(&rig, "m100"); /* it held for that one commit */
+    assert_int_equal(rig.letters[4].promise, NOTHING);
+    rig_stop(&rig);
+}
+
 /* H90: at the limit a message is refused, and when it is gone there is room again. */
 static void test_memory_is_full(void **state)
 {
@@ -253,10 +274,11 @@ static void test_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory_is_full), cmocka_unit_test(test_largest_spills),
-        cmocka_unit_test(test_disk_is_behind), cmocka_unit_test(test_no_segment),
-        cmocka_unit_test(test_drop),           cmocka_unit_test(test_envelopes),
-        cmocka_unit_test(test_every_prefix),   cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_company),        cmocka_unit_test(test_memory_is_full),
+        cmocka_unit_test(test_largest_spills), cmocka_unit_test(test_disk_is_behind),
+        cmocka_unit_test(test_no_segment),     cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_envelopes),      cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

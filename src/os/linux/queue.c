@@ -164,8 +164,8 @@ static void append(struct os_queue *q, struct os_request *request, bool closing)
     q->closing = closing;
     *q->last = request;
     q->last = &request->next;
-    pthread_cond_signal(&q->work);
     pthread_mutex_unlock(&q->lock);
+    pthread_cond_signal(&q->work); /* outside, so that the thread does not wake to find the lock taken */
 }
 
 void os_submit(struct os_queue *q, struct os_request *request)
