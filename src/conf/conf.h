@@ -86,7 +86,7 @@ struct conf {
     struct arena arena;
     struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts */
     uint64_t segment_size;
-    uint64_t workers; /* smtpd processes; 0: one per core */
+    uint64_t workers; /* smtpd processes; 0: one for every two cores */
     bool log_text;    /* `log text`: readable lines; `log json` (default): one JSON object a line */
     struct conf_listen *listens;
     struct conf_table *tables;
