@@ -41,6 +41,7 @@ struct conf_action {
     struct view user;               /* account that owns the mailboxes; empty: the recipient's own account */
     const struct conf_table *users; /* who exists: local part or whole address; NULL: accounts of the system, or, with
                                        `user` given, everybody */
+    bool biff;                      /* mbox: comsat(8) is told of new mail */
     unsigned number;                /* order in the file, from 0 */
     struct conf_action *next;
 };

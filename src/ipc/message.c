@@ -230,6 +230,7 @@ void ipc_mail_job_pack(struct buffer *to, const struct ipc_mail_job *m)
     pack_u32(to, m->owner);
     pack_view(to, m->base);
     pack_view(to, m->rest);
+    pack_view(to, m->biff);
 }
 
 bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
@@ -244,5 +245,6 @@ bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
     m->owner = unpack_u32(from);
     m->base = unpack_view(from);
     m->rest = unpack_view(from);
+    m->biff = unpack_view(from);
     return unpack_done(from) && !view_has(m->base, '\0') && !view_has(m->rest, '\0');
 }

@@ -124,6 +124,7 @@ struct ipc_mail_job {
     bool mbox;
     uint32_t owner;         /* to whom an mbox must belong; UINT32_MAX: anybody */
     struct view base, rest; /* struct deliver_place; no NUL in them */
+    struct view biff;       /* mbox: whom to tell that mail has come; empty: nobody */
 };
 
 void ipc_hello_pack(struct buffer *to, const struct ipc_hello *m);
