@@ -111,9 +111,7 @@ enum ipc_reach {
 #define IPC_TEXT_MAX   2000 /* of struct ipc_result; more is cut by the packing */
 #define IPC_REMOTE_MAX 400
 
-/* One recipient's. */
-
-struct ipc_result {
+struct ipc_result { /* of one recipient */
     struct mail_id id;
     uint32_t recipient;
     uint8_t outcome;
