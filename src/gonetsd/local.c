@@ -113,7 +113,7 @@ static struct local_job *new_job(struct local *local, const struct ipc_job *m, s
 
 static void say_result(struct local *local, const struct local_job *job)
 {
-    char memory[DELIVER_TEXT_MAX + 64];
+    char memory[IPC_RESULT_MAX];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
     ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,

@@ -95,7 +95,7 @@ static void end_when_idle(struct mailbox *mailbox)
 
 static void send_result(struct mailbox *mailbox, const struct deliver_job *job)
 {
-    char memory[DELIVER_TEXT_MAX + 64];
+    char memory[IPC_RESULT_MAX];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
     ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,
