@@ -188,7 +188,7 @@ static bool find_end(struct spool_store *store, struct segment *segment)
     bool annuls = true;
     if (segment->state == SEGMENT_SEALED && segment->sealed) {
         segment->upto = segment->synced = segment->seal.end;
-        if (segment->header.kind != SPOOL_LOG && footer_read(store, segment, &segment->seal, note_annul)) {
+        if (footer_read(store, segment, &segment->seal, note_annul)) {
             segment->footer_sound = true;
             return true;
         }
@@ -223,23 +223,40 @@ static void from_footer(struct spool_store *store, struct segment *segment, cons
     frontier_step(store, segment, WALK_RECORD, raw);
 }
 
-static bool report(struct spool_store *store, struct segment *segment)
+/* In a log messages and events lie side by side: it is read for the one, and again for the other. */
+static bool is_wanted(const struct segment *segment, enum walk_step step, bool events)
+{
+    if (segment->header.kind != SPOOL_LOG)
+        return true;
+    if (step != WALK_RECORD)
+        return events;
+    return (segment->walk.record.type == RECORD_EVENT) == events;
+}
+
+static bool report(struct spool_store *store, struct segment *segment, bool events)
 {
     struct source source;
+    bool log = segment->header.kind == SPOOL_LOG;
     segment->walk.upto = segment->upto;
-    if (segment->footer_sound && segment->upto == segment->seal.end &&
+    if (!events && segment->footer_sound && segment->upto == segment->seal.end &&
         footer_read(store, segment, &segment->seal, from_footer)) {
-        segment->walk.pos = segment->upto;
+        segment->walk.pos = log ? DATA_START : segment->upto;
         return true;
     }
     struct os_file *file = store_open_segment(store, segment);
     if (!file)
         return false;
-    segment->sealed = false;
+    segment->sealed = segment->sealed && events;
     source_init(&source, store->os, file);
     for (enum walk_step step; (step = source_walk(&source, &segment->walk)) != WALK_END;)
-        frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
+        if (is_wanted(segment, step, events))
+            frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
     source_free(&source);
+    if (log && !events) {
+        walk_init(&segment->walk, segment->number, segment->header.nonce, DATA_START, segment->upto);
+        segment->walk.skip_content = true;
+        return !source.no_memory;
+    }
     if (segment->state == SEGMENT_SEALED)
         seal_segment(store, segment);
     return !source.no_memory;
@@ -272,10 +289,10 @@ static bool report_all(struct spool_store *store, struct buffer *error)
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
         all[count++] = segment;
     qsort(all, count, sizeof(struct segment *), by_number);
-    for (int logs = 0; logs < 2; logs++)
+    for (int events = 0; events < 2; events++)
         for (size_t i = 0; i < count && ok; i++)
-            if ((all[i]->header.kind == SPOOL_LOG) == logs)
-                ok = report(store, all[i]) || cannot_read(all[i], error);
+            if (!events || all[i]->header.kind == SPOOL_LOG)
+                ok = report(store, all[i], events) || cannot_read(all[i], error);
     free(all);
     return ok;
 }

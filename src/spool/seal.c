@@ -6,6 +6,14 @@
 #include "base/crc32c.h"
 #include "spool/store_inner.h"
 
+void footer_lose(struct segment *segment)
+{
+    segment->footer_lost = true;
+    free(segment->footer);
+    segment->footer = NULL;
+    segment->footer_len = segment->footer_cap = 0;
+}
+
 void footer_note(struct segment *segment, struct view raw)
 {
     size_t size = (raw.len + 7) & ~(size_t)7;
@@ -17,10 +25,7 @@ void footer_note(struct segment *segment, struct view raw)
             cap *= 2;
         char *footer = cap <= FOOTER_MAX ? realloc(segment->footer, cap) : NULL;
         if (!footer) {
-            segment->footer_lost = true;
-            free(segment->footer);
-            segment->footer = NULL;
-            segment->footer_len = segment->footer_cap = 0;
+            footer_lose(segment);
             return;
         }
         segment->footer = footer;

@@ -232,6 +232,27 @@ void spool_store_orphaned(struct spool_store *store, uint64_t segment);
 /* Logs an event; done(ctx, ok) comes when it is durable (many with one sync). false: no memory. */
 bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok),
                      void *ctx);
+/* A message of our own (a report): it lies in the log, and comes by owner->message like every other. Tags: SPOOL_TAG_*
+ * without ID, PIECES and FACTS; content as received ones have it, at most 1 MiB. */
+struct spool_own {
+    struct mail_id id;
+    struct view tags, content;
+    struct mail_facts facts;
+};
+/* Message (may be NULL) and events are made durable as one: after a crash all of it counts or nothing. Everything is
+ * copied. When durable, owner->message comes first, then done(ctx, true); done(ctx, false): none of it will ever count.
+ * Together they must fit into an empty segment. False: no memory, or a part is too long; done will not come. */
+bool spool_store_add(struct spool_store *store, const struct spool_own *message, const struct spool_event *events,
+                     size_t event_count, void (*done)(void *ctx, bool ok), void *ctx);
+/* Reads the envelope of a stored message again, and checks it. done comes once, never from inside the call and not
+ * after spool_store_close; message NULL: it cannot be read, or is another one. Its views live during the call. False:
+ * no memory, done will not come. */
+bool spool_store_fetch(struct spool_store *store, const struct mail_id *id, const struct spool_place *place,
+                       void (*done)(void *ctx, const struct spool_message *message), void *ctx);
+/* The first `max` bytes of the message as it goes out, its pieces put together and checked; fewer if it is shorter.
+ * .at NULL: cannot be read. Otherwise as above. */
+bool spool_store_read_head(struct spool_store *store, const struct spool_place *place, size_t max,
+                           void (*done)(void *ctx, struct view bytes), void *ctx);
 /* Every recipient has a durable final event: the content may go. Once for each message that owner->message gave. */
 void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
 /* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it, and may close it

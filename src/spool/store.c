@@ -124,6 +124,7 @@ void store_drop_segment(struct spool_store *store, struct segment *segment)
     list_remove(&segment->to_read);
     set_free(&segment->annuls);
     set_free(&segment->about);
+    set_free(&segment->spoiled);
     free(segment->footer);
     free(segment);
 }

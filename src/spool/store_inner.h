@@ -45,7 +45,9 @@ struct segment {
     struct walk walk;    /* the frontier; walk.pos: everything before is known */
     struct list to_read; /* in store->to_read */
     bool reading;
-    struct list opened; /* in store->opened, used last: last */
+    unsigned users;            /* fetches under way: it stays */
+    struct number_set spoiled; /* damaged messages that were set aside */
+    struct list opened;        /* in store->opened, used last: last */
     struct os_file *file;
 
     char *footer; /* collected while it is read */
@@ -71,7 +73,8 @@ struct job {
     struct os_file *file;
     struct os_slice slices[2];
     char name[SEGMENT_NAME_SIZE], to_name[SEGMENT_NAME_SIZE];
-    char *memory; /* freed with it */
+    char *memory; /* freed with it, as is: */
+    void *extra;
     enum spool_kind kind;
     uint64_t number, nonce;
     bool stock; /* made of a file that lay in free/ */
@@ -145,6 +148,8 @@ void frontier_read(struct spool_store *store, struct segment *segment); /* there
 void frontier_step(struct spool_store *store, struct segment *segment, enum walk_step step, struct view raw);
 struct os_file *store_open_segment(struct spool_store *store, struct segment *segment);
 void store_close_file(struct spool_store *store, struct segment *segment);
+/* Sets the bytes aside and says so. */
+void frontier_damage(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to);
 void store_quarantine_bytes(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to);
 
 /* events.c */
@@ -158,6 +163,7 @@ void retire_to_quarantine(struct spool_store *store, struct segment *segment);
 
 /* seal.c */
 void footer_note(struct segment *segment, struct view raw); /* a record's header and head */
+void footer_lose(struct segment *segment);                  /* it is sealed without one */
 void seal_segment(struct spool_store *store, struct segment *segment);
 /* Gives each record of a sealed segment's footer as walk does; false: there is no sound footer. */
 bool footer_read(struct spool_store *store, struct segment *segment, const struct seal *seal,
