@@ -176,7 +176,8 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     list_init(&qmgr->workers);
     list_init(&qmgr->stock);
     list_init(&qmgr->queue.ready);
-    role_open(&qmgr->role, os, supervisor, IPC_QMGR, &(struct role_owner){ qmgr, on_handle, on_start, on_stop });
+    role_open(&qmgr->role, os, supervisor, IPC_QMGR,
+              &(struct role_owner){ .ctx = qmgr, .handle = on_handle, .start = on_start, .stop = on_stop });
     return qmgr;
 }
 
