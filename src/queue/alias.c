@@ -1,33 +1,16 @@
 #include "queue/alias.h"
 
-#include <stdlib.h>
-
+#include "conf/conf.h"
 #include "smtp/path.h"
 
 struct expansion {
     const struct queue_message *message;
     uint32_t number;
-    struct view domain; /* of the alias */
+    struct view hostname;
     struct arena *arena;
     struct map known;
     struct queue_alias *alias;
 };
-
-/* Up to the next comma that is not quoted. */
-static struct view take_item(struct view *rest)
-{
-    bool quoted = false;
-    size_t n = 0;
-    for (; n < rest->len && (quoted || rest->at[n] != ','); n++) {
-        if (rest->at[n] == '"')
-            quoted = !quoted;
-        else if (rest->at[n] == '\\' && quoted && n + 1 < rest->len)
-            n++;
-    }
-    struct view item = view_take(rest, n);
-    view_take(rest, 1);
-    return view_trim(item);
-}
 
 /* /file, |command and :include: run with rights that nobody has given yet; in quotes, too. */
 static bool is_special(struct view item)
@@ -39,7 +22,7 @@ static bool is_special(struct view item)
 /* As a recipient is written after RCPT: unquoted where possible, domain in lower case. */
 static struct view canonical(const struct expansion *x, const struct smtp_path *path)
 {
-    struct view domain = path->domain.len ? path->domain : x->domain;
+    struct view domain = path->domain.len ? path->domain : x->hostname;
     struct buffer text;
     size_t cap = path->local.len + domain.len + 1;
     char *memory = arena_alloc(x->arena, cap);
@@ -129,20 +112,15 @@ static enum queue_alias_result take_all(struct expansion *x, struct view value)
     if (!x->alias->paths || !know_recipients(x))
         return QUEUE_ALIAS_NO_MEMORY;
     enum queue_alias_result result = QUEUE_ALIAS_OK;
-    while (value.len && result == QUEUE_ALIAS_OK) {
-        struct view item = take_item(&value);
-        if (item.len)
-            result = take(x, item);
-    }
+    for (struct view item; result == QUEUE_ALIAS_OK && conf_alias_next(&value, &item);)
+        result = take(x, item);
     return result;
 }
 
 enum queue_alias_result queue_alias_expand(const struct queue_message *m, uint32_t number, struct view value,
-                                           struct arena *arena, struct queue_alias *alias)
+                                           struct view hostname, struct arena *arena, struct queue_alias *alias)
 {
-    struct view path = queue_path(m, number);
-    struct expansion x = { .message = m, .number = number, .arena = arena, .alias = alias };
-    x.domain = view_slice(path, view_find_last(path, '@') + 1, path.len);
+    struct expansion x = { .message = m, .number = number, .hostname = hostname, .arena = arena, .alias = alias };
     x.known.seed[0] = get_u64(m->item.id.at + MAIL_ID_SIZE - 8); /* random, and unknown to who wrote the addresses */
     *alias = (struct queue_alias){ 0 };
     if (is_too_deep(&x))

@@ -4,7 +4,7 @@
 
 #include "queue/inner.h"
 
-#define NAME_MAX  1024
+#define NAME_MAX    1024
 #define TROUBLE_MAX 300 /* bytes kept of why it is paused */
 
 static bool may_go(const struct queue_destination *d)
@@ -37,7 +37,8 @@ struct view queue_destination_domain(const struct queue_destination *d)
     return (struct view){ d->name + 2 + d->action_len, d->domain_len };
 }
 
-static struct queue_destination *new_destination(struct queue *q, enum queue_kind kind, struct view name, struct view action)
+static struct queue_destination *new_destination(struct queue *q, enum queue_kind kind, struct view name,
+                                                 struct view action)
 {
     struct queue_destination *d = calloc(1, sizeof *d + name.len);
     if (!d)
@@ -59,7 +60,8 @@ static struct queue_destination *new_destination(struct queue *q, enum queue_kin
     return NULL;
 }
 
-struct queue_destination *queue_destination(struct queue *q, enum queue_kind kind, struct view action, struct view domain)
+struct queue_destination *queue_destination(struct queue *q, enum queue_kind kind, struct view action,
+                                            struct view domain)
 {
     char memory[NAME_MAX];
     struct buffer name = BUFFER_OF(memory);
@@ -215,7 +217,7 @@ static struct queue_recipient *step(struct queue *q, struct queue_destination *d
     d->walk_left--;
     r->attempts += r->attempts < UINT16_MAX;
     if (!is_pinned(r->message))
-        message_cool(q, r->message);
+        queue_cool(q, r->message);
     return r;
 }
 

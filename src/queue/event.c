@@ -127,8 +127,8 @@ bool queue_event_path(struct view *paths, struct view *path)
 
 const char *queue_event_name(unsigned kind)
 {
-    static const char *const names[] = { NULL,       "delivered", "failed",         "expanded", "deleted", "deferred", "held",
-                                         "released", "delayed",   "report-written" };
+    static const char *const names[] = { NULL,       "delivered", "failed",   "expanded", "deleted",
+                                         "deferred", "held",      "released", "delayed",  "report-written" };
     unsigned n = kind & ~(unsigned)SPOOL_EVENT_FINAL;
     return n < sizeof names / sizeof names[0] ? names[n] : NULL;
 }

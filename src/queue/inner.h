@@ -11,7 +11,6 @@ void destination_leave(struct queue *queue, struct queue_recipient *recipient);
 void destination_free_all(struct queue *queue);
 uint64_t gap_us(const struct queue *queue, unsigned attempts, uint64_t chance);
 uint64_t mix(uint64_t n);
-void message_cool(struct queue *queue, struct queue_message *message);
 void message_forget_texts(struct queue_message *message);
 
 #endif

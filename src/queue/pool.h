@@ -6,15 +6,15 @@
 #include "base/list.h"
 
 struct pool {
-    size_t cell;         /* bytes of a cell, a multiple of 16 */
-    struct list roomy;   /* slabs with a free cell */
+    size_t cell;       /* bytes of a cell, a multiple of 16 */
+    struct list roomy; /* slabs with a free cell */
     struct list full;
     size_t slabs;
 };
 
 void pool_init(struct pool *pool, size_t cell_size);
-void pool_free(struct pool *pool);            /* with all cells */
-void *pool_take(struct pool *pool);           /* not zeroed; NULL: no memory */
+void pool_free(struct pool *pool);  /* with all cells */
+void *pool_take(struct pool *pool); /* not zeroed; NULL: no memory */
 void pool_give(struct pool *pool, void *cell);
 
 #endif

@@ -63,6 +63,12 @@ uint64_t queue_age_us(const struct queue_message *m, uint64_t now_us)
     return (queue_clock(now_us) - m->born_s) * SECOND_US;
 }
 
+void queue_set_age(struct queue_message *m, uint64_t now_us, uint64_t age_us)
+{
+    uint64_t age_s = age_us / SECOND_US;
+    m->born_s = queue_clock(now_us) - (uint32_t)(age_s < CLOCK_BASE ? age_s : CLOCK_BASE);
+}
+
 bool queue_expired(const struct queue *q, const struct queue_message *m, uint64_t now_us)
 {
     return q->settings.expire_us && queue_age_us(m, now_us) >= q->settings.expire_us;
@@ -132,8 +138,7 @@ struct queue_message *queue_add(struct queue *q, const struct spool_message *sto
     struct queue_message *m = *known ? NULL : new_message(q, stored);
     if (!m)
         return NULL;
-    uint64_t age_s = age_us / SECOND_US;
-    m->born_s = queue_clock(now_us) - (uint32_t)(age_s < CLOCK_BASE ? age_s : CLOCK_BASE);
+    queue_set_age(m, now_us, age_us);
     new_recipients(m, 0);
     return m;
 }
@@ -145,7 +150,7 @@ void queue_remove(struct queue *q, struct queue_message *m)
         queue_aim(q, &m->recipients[i], NULL);
         list_remove(&m->recipients[i].link);
     }
-    message_cool(q, m);
+    queue_cool(q, m);
     heap_remove(&q->waiting, &m->timer);
     index_remove(&q->messages, m);
     free_texts(m);
@@ -183,7 +188,7 @@ static void change(struct queue *q, struct queue_recipient *r, enum queue_state 
     if (state == QUEUE_READY)
         destination_line_up(q, r, first);
     if (m->busy_count == 0)
-        message_cool(q, m);
+        queue_cool(q, m);
 }
 
 void queue_set(struct queue *q, struct queue_recipient *r, enum queue_state state)
@@ -194,6 +199,11 @@ void queue_set(struct queue *q, struct queue_recipient *r, enum queue_state stat
 void queue_set_first(struct queue *q, struct queue_recipient *r)
 {
     change(q, r, QUEUE_READY, true);
+}
+
+uint64_t queue_due_us(const struct queue_recipient *r)
+{
+    return time_of(r->due_s);
 }
 
 void queue_wait(struct queue *q, struct queue_recipient *r, uint16_t attempts, uint64_t due_us)

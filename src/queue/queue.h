@@ -2,9 +2,9 @@
  * for ever lies in the spool, and this is built from it.
  *
  * A message costs about 150 bytes: its envelope is here only while it is warm, that is while one of its recipients is
- * being served or soon will be, and is read again from the spool when the next attempt comes. Recipients stand in line at
- * their destination; destinations that may go take turns. Nothing here takes time in proportion to all that is queued:
- * what does is done in slices. */
+ * being served or soon will be, and is read again from the spool when the next attempt comes. Recipients stand in line
+ * at their destination; destinations that may go take turns. Nothing here takes time in proportion to all that is
+ * queued: what does is done in slices. */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
 
@@ -15,11 +15,12 @@
 #include "queue/pool.h"
 #include "spool/spool.h"
 
-#define QUEUE_GAPS_MAX   16
-#define QUEUE_WARM_MAX   (32u << 20) /* bytes of envelopes in memory; over that they are read again when their turn comes */
+#define QUEUE_GAPS_MAX 16
+#define QUEUE_WARM_MAX                                                                                                 \
+    (32u << 20) /* bytes of envelopes in memory; over that they are read again when their turn comes */
 #define QUEUE_RECIPIENTS_MAX 1000000 /* of one message, expanded ones included */
-#define QUEUE_WINDOW     5           /* jobs at a time with a destination that nothing is known of */
-#define QUEUE_TOGETHER_S 5           /* recipients of one message that are due so soon after each other go together */
+#define QUEUE_WINDOW         5       /* jobs at a time with a destination that nothing is known of */
+#define QUEUE_TOGETHER_S     5       /* recipients of one message that are due so soon after each other go together */
 
 enum queue_state {
     QUEUE_NEW,      /* nowhere yet */
@@ -56,10 +57,10 @@ struct queue_message {
     struct spool_place place;
     uint32_t born_s; /* queue_clock() of its arrival; an age is running time and plausible downtime (H147) */
     uint32_t recipient_count;
-    uint32_t promised;               /* numbers given out: recipient_count, or more while an expansion becomes durable */
-    uint32_t open_count;             /* not QUEUE_DONE */
-    uint32_t busy_count;             /* QUEUE_NEW to QUEUE_MARKING */
-    struct queue_warm *warm;         /* NULL: cold */
+    uint32_t promised;       /* numbers given out: recipient_count, or more while an expansion becomes durable */
+    uint32_t open_count;     /* not QUEUE_DONE */
+    uint32_t busy_count;     /* QUEUE_NEW to QUEUE_MARKING */
+    struct queue_warm *warm; /* NULL: cold */
     struct queue_expansion *expanded; /* texts of recipients that came from aliases */
     struct queue_recipient *recipients;
     struct queue_recipient only; /* of most messages */
@@ -70,11 +71,10 @@ enum queue_warned { QUEUE_NOT_WARNED, QUEUE_WARNING /* the report is being writt
 /* The envelope of a message. */
 struct queue_warm {
     size_t size;
-    uint32_t generation;       /* of the configuration that chose the destinations */
-    struct view reverse_path;  /* as stored; empty: <> */
-    struct address client;     /* not set: mail of our own */
-    uint32_t received_count;   /* header fields Received as it came in */
-    struct queue_slot *slots;  /* of the envelope's recipients */
+    struct view reverse_path; /* as stored; empty: <> */
+    struct address client;    /* not set: mail of our own */
+    uint32_t received_count;  /* header fields Received as it came in */
+    struct queue_slot *slots; /* of the envelope's recipients */
     uint32_t slot_count;
 };
 
@@ -98,14 +98,14 @@ struct queue_destination {
     struct heap_item pause; /* until then nothing is tried */
     uint32_t users;         /* recipients that name it */
     uint32_t ready_count, walk_left;
-    uint16_t window, jobs;  /* most, and now: with a deliverer or being fetched */
-    uint16_t good;          /* jobs that went well since the window grew */
-    uint8_t kind;           /* enum queue_kind */
-    uint8_t failures;       /* pauses in a row */
-    uint16_t worker;        /* the caller's: who had the last job */
-    char *trouble;          /* why it is paused, for lists and reports; NULL: no pause */
+    uint16_t window, jobs; /* most, and now: with a deliverer or being fetched */
+    uint16_t good;         /* jobs that went well since the window grew */
+    uint8_t kind;          /* enum queue_kind */
+    uint8_t failures;      /* pauses in a row */
+    uint16_t worker;       /* the caller's: who had the last job */
+    char *trouble;         /* why it is paused, for lists and reports; NULL: no pause */
     uint16_t action_len, domain_len;
-    char name[];            /* kind, action, NUL, domain */
+    char name[]; /* kind, action, NUL, domain */
 };
 
 struct queue_settings {
@@ -128,7 +128,8 @@ struct queue {
     uint64_t seed;
 };
 
-bool queue_init(struct queue *queue, const uint8_t seed[16], const struct queue_settings *settings); /* false: no memory */
+bool queue_init(struct queue *queue, const uint8_t seed[16],
+                const struct queue_settings *settings); /* false: no memory */
 void queue_free(struct queue *queue);
 
 /* ---- messages ---- */
@@ -142,11 +143,13 @@ struct queue_message *queue_add(struct queue *queue, const struct spool_message 
 /* Out of memory with it. */
 void queue_remove(struct queue *queue, struct queue_message *message);
 uint64_t queue_age_us(const struct queue_message *message, uint64_t now_us);
+void queue_set_age(struct queue_message *message, uint64_t now_us, uint64_t age_us);
 bool queue_expired(const struct queue *queue, const struct queue_message *message, uint64_t now_us);
 bool queue_warns(const struct queue *queue, const struct queue_message *message, uint64_t now_us);
 
 /* Keeps the envelope until nobody of the message is busy; false: no memory, or malformed. */
 bool queue_warm(struct queue *queue, struct queue_message *message, const struct spool_message *stored);
+void queue_cool(struct queue *queue, struct queue_message *message);
 bool queue_has_room(const struct queue *queue); /* for more envelopes */
 /* Of a warm message, or of an expanded recipient; else VIEW_NONE. Lives while the message is warm. */
 struct view queue_path(const struct queue_message *message, uint32_t number);
@@ -171,9 +174,10 @@ void queue_set(struct queue *queue, struct queue_recipient *recipient, enum queu
 void queue_set_first(struct queue *queue, struct queue_recipient *recipient);
 /* Where it will go; NULL when it is done. State must not be QUEUE_READY. */
 void queue_aim(struct queue *queue, struct queue_recipient *recipient, struct queue_destination *destination);
-/* One attempt more, and QUEUE_WAITING for the next: gaps grow with the attempts, and are spread by a quarter so that what
- * was deferred together does not come back together; recipients of one message keep together. */
+/* One attempt more, and QUEUE_WAITING for the next: gaps grow with the attempts, and are spread by a quarter so that
+ * what was deferred together does not come back together; recipients of one message keep together. */
 void queue_defer(struct queue *queue, struct queue_recipient *recipient, uint64_t now_us);
+uint64_t queue_due_us(const struct queue_recipient *recipient); /* QUEUE_WAITING: monotonic */
 /* QUEUE_WAITING with this many attempts behind it, until then (monotonic µs). */
 void queue_wait(struct queue *queue, struct queue_recipient *recipient, uint16_t attempts, uint64_t due_us);
 
@@ -191,8 +195,8 @@ struct queue_recipient *queue_next(const struct queue *queue, enum queue_kind ki
 void queue_begin(struct queue *queue, struct queue_destination *destination);
 enum queue_ended { QUEUE_ENDED_WELL, QUEUE_ENDED_BADLY /* fewer at a time would be better */, QUEUE_ENDED_SO };
 void queue_end(struct queue *queue, struct queue_destination *destination, enum queue_ended how);
-/* It cannot be reached: nobody is sent there until the pause is over; then one job tries. Pauses grow like the gaps. What
- * stands in line is looked through by queue_walk. Once per pause; false: it is paused already. */
+/* It cannot be reached: nobody is sent there until the pause is over; then one job tries. Pauses grow like the gaps.
+ * What stands in line is looked through by queue_walk. Once per pause; false: it is paused already. */
 bool queue_unreached(struct queue *queue, struct queue_destination *destination, struct view why, uint64_t now_us);
 
 /* ---- time ---- */
@@ -201,8 +205,8 @@ bool queue_unreached(struct queue *queue, struct queue_destination *destination,
 bool queue_tick(struct queue *queue, uint64_t now_us, unsigned max);
 uint64_t queue_deadline(const struct queue *queue); /* of the next tick; UINT64_MAX: none */
 /* Goes through the lines of destinations that were just paused: the attempt there counts for everyone in line, whose
- * envelopes are let go. Stops at a recipient that is expired, or whose sender is to be warned; NULL: none so far. At most
- * *budget steps, which are taken off it. */
+ * envelopes are let go. Stops at a recipient that is expired, or whose sender is to be warned; NULL: none so far. At
+ * most *budget steps, which are taken off it. */
 struct queue_recipient *queue_walk(struct queue *queue, uint64_t now_us, unsigned *budget);
 
 /* ---- the administrator's ---- */
@@ -210,6 +214,7 @@ struct queue_recipient *queue_walk(struct queue *queue, uint64_t now_us, unsigne
 /* Changes of state only; whoever asks logs them. false: not possible now (it is being served, or done). */
 bool queue_hold(struct queue *queue, struct queue_recipient *recipient);
 bool queue_release(struct queue *queue, struct queue_recipient *recipient, uint64_t now_us);
-bool queue_retry(struct queue *queue, struct queue_recipient *recipient, uint64_t now_us); /* at once, also past a pause */
+bool queue_retry(struct queue *queue, struct queue_recipient *recipient,
+                 uint64_t now_us); /* at once, also past a pause */
 
 #endif

@@ -12,15 +12,12 @@ static const struct conf_match *find_match(const struct conf *conf, const struct
     return match;
 }
 
-/* The whole address counts before the local part alone. */
-static const struct conf_entry *find_alias(const struct conf_table *aliases, const struct smtp_path *path, struct view whole)
+static const struct conf_entry *find_alias(const struct conf_action *action, const struct smtp_path *path,
+                                           struct view whole)
 {
     char memory[SMTP_LOCAL_PART_MAX];
     struct buffer local = BUFFER_OF(memory);
-    const struct conf_entry *entry = aliases ? conf_table_find(aliases, whole) : NULL;
-    if (aliases && !entry && smtp_path_local_plain(path, &local))
-        entry = conf_table_find(aliases, buffer_view(&local));
-    return entry;
+    return smtp_path_local_plain(path, &local) ? conf_alias_find(action, buffer_view(&local), whole) : NULL;
 }
 
 static enum queue_route_kind kind_of(const struct conf_action *action)
@@ -49,7 +46,7 @@ struct queue_route queue_route_find(const struct conf *conf, const struct addres
     if (!match || !match->action)
         return route;
     route = (struct queue_route){ kind_of(match->action), match->action, path.domain, VIEW_NONE };
-    const struct conf_entry *alias = plain ? NULL : find_alias(route.action->aliases, &path, text);
+    const struct conf_entry *alias = plain ? NULL : find_alias(route.action, &path, text);
     if (alias) {
         route.kind = QUEUE_ROUTE_ALIAS;
         route.alias = alias->value;

@@ -6,10 +6,10 @@
 #include "queue/queue.h"
 
 enum queue_route_kind {
-    QUEUE_ROUTE_NONE,    /* no rule takes it any more: it waits, and is shown */
+    QUEUE_ROUTE_NONE, /* no rule takes it any more: it waits, and is shown */
     QUEUE_ROUTE_DISCARD,
     QUEUE_ROUTE_HOLD,
-    QUEUE_ROUTE_ALIAS,   /* it stands for others */
+    QUEUE_ROUTE_ALIAS, /* it stands for others */
     QUEUE_ROUTE_LOCAL,
     QUEUE_ROUTE_RELAY,
 };
@@ -22,7 +22,8 @@ struct queue_route {
 };
 
 /* client: NULL for mail of our own and for recipients that an alias made. plain: aliases are not looked up. */
-struct queue_route queue_route_find(const struct conf *conf, const struct address *client, struct view path, bool plain);
+struct queue_route queue_route_find(const struct conf *conf, const struct address *client, struct view path,
+                                    bool plain);
 /* Of a warm message, or one of its expanded recipients. */
 struct queue_route queue_route_of(const struct conf *conf, const struct queue_message *message, uint32_t number);
 /* The line to stand in; QUEUE_SELF for what needs no deliverer. */

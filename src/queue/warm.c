@@ -71,7 +71,7 @@ bool queue_warm(struct queue *q, struct queue_message *m, const struct spool_mes
     return true;
 }
 
-void message_cool(struct queue *q, struct queue_message *m)
+void queue_cool(struct queue *q, struct queue_message *m)
 {
     if (!m->warm)
         return;
