@@ -109,6 +109,18 @@ struct deliverer *deliverer_find(struct qmgr *qmgr, enum ipc_role role, uint32_t
     return NULL;
 }
 
+bool deliverers_use(const struct qmgr *qmgr, uint64_t segment)
+{
+    list_each(link, &qmgr->deliverers)
+    {
+        struct deliverer *by = list_entry(link, struct deliverer, link);
+        const struct content *c = find_content(by, segment);
+        if (c && c->jobs > 0)
+            return true;
+    }
+    return false;
+}
+
 struct job *deliverer_give(struct deliverer *by, const struct spool_place *place, struct view frame)
 {
     struct content *c = open_content(by, place->segment);
@@ -273,6 +285,6 @@ void deliverer_link(struct qmgr *qmgr, enum ipc_role role, uint32_t instance, st
     list_init(&by->contents);
     list_init(&by->jobs);
     list_append(&qmgr->deliverers, &by->link);
-    if (qmgr->store)
+    if (qmgr->opened)
         open_link(by);
 }

@@ -261,7 +261,7 @@ static bool walk(struct qmgr *qmgr)
 void jobs_work(void *ctx)
 {
     struct qmgr *qmgr = ctx;
-    if (!qmgr->store || qmgr->stopping)
+    if (!qmgr->opened || qmgr->stopping)
         return;
     bool more = queue_tick(&qmgr->queue, os_now_us(qmgr->os), TICK_MAX);
     more = walk(qmgr) || more;

@@ -14,6 +14,11 @@
 /* Everything that was promised lies in the spool: only what was begun on disk is waited for. */
 static void end_when_quiet(struct qmgr *qmgr)
 {
+    if (qmgr->store && !qmgr->opened) { /* recovery has changed nothing that counts; it ends in the next turn */
+        spool_store_close(qmgr->store);
+        qmgr->store = NULL;
+        return;
+    }
     if (!qmgr->store || spool_store_quiet(qmgr->store))
         os_stop(qmgr->os, 0);
 }
@@ -50,7 +55,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 void qmgr_arm(struct qmgr *qmgr)
 {
     uint64_t due = qmgr->store ? spool_store_deadline(qmgr->store) : OS_NEVER;
-    if (qmgr->has_queue)
+    if (qmgr->opened)
         due = earlier(due, earlier(queue_deadline(&qmgr->queue), reports_deadline(qmgr)));
     if (qmgr->stopping)
         due = os_now_us(qmgr->os) + QUIET_US;
@@ -73,7 +78,7 @@ void qmgr_done(struct qmgr *qmgr, struct queue_recipient *r)
     queue_aim(&qmgr->queue, r, NULL);
     if (m->open_count > 0)
         return;
-    if (qmgr->store)
+    if (qmgr->opened)
         forget_message(qmgr, m);
     else
         list_append(&qmgr->finished, &m->recipients[0].link);
@@ -90,7 +95,7 @@ static void on_message(void *ctx, const struct spool_message *stored)
 {
     struct qmgr *qmgr = ctx;
     bool known;
-    uint64_t age = qmgr->store ? 0 : qmgr_passed_us(os_wall_us(qmgr->os), mail_id_time_us(&stored->id));
+    uint64_t age = qmgr->opened ? 0 : qmgr_passed_us(os_wall_us(qmgr->os), mail_id_time_us(&stored->id));
     struct queue_message *m = queue_add(&qmgr->queue, stored, os_now_us(qmgr->os), age, &known);
     if (!m && !known)
         event_note(&qmgr->log, "queue-full", VIEW("out of memory; the message stays in the spool until a restart"));
@@ -98,7 +103,7 @@ static void on_message(void *ctx, const struct spool_message *stored)
         return;
     queue_warm(&qmgr->queue, m, stored);
     jobs_route(qmgr, m);
-    if (!qmgr->store || !queue_has_room(&qmgr->queue))
+    if (!qmgr->opened || !queue_has_room(&qmgr->queue))
         queue_cool(&qmgr->queue, m);
 }
 
@@ -126,6 +131,44 @@ static void forget_finished(struct qmgr *qmgr)
         forget_message(qmgr, list_entry(link, struct queue_recipient, link)->message);
 }
 
+/* Recovery has ended. */
+static void on_opened(void *ctx, bool ok, struct view error)
+{
+    struct qmgr *qmgr = ctx;
+    if (!ok) {
+        event_note(&qmgr->log, "spool-refused", error);
+        os_stop(qmgr->os, 2);
+        return;
+    }
+    qmgr->opened = true;
+    forget_finished(qmgr);
+    deliverers_opened(qmgr);
+    os_later(qmgr->os, &qmgr->work);
+    qmgr_arm(qmgr);
+}
+
+/* ---- compaction ---- */
+
+static bool on_live(void *ctx, const struct mail_id *id, const struct spool_place *place)
+{
+    struct qmgr *qmgr = ctx;
+    const struct queue_message *m = queue_find(&qmgr->queue, id);
+    return m && (!place || (m->place.segment == place->segment && m->place.offset == place->offset));
+}
+
+static void on_moved(void *ctx, const struct mail_id *id, const struct spool_place *from, const struct spool_place *to)
+{
+    struct qmgr *qmgr = ctx;
+    struct queue_message *m = queue_find(&qmgr->queue, id);
+    if (m && on_live(qmgr, id, from))
+        m->place = *to;
+}
+
+static bool on_in_use(void *ctx, uint64_t segment)
+{
+    return deliverers_use(ctx, segment);
+}
+
 void qmgr_open_store(struct qmgr *qmgr)
 {
     const struct spool_store_owner owner = { .ctx = qmgr,
@@ -133,12 +176,16 @@ void qmgr_open_store(struct qmgr *qmgr)
                                              .event = on_event,
                                              .segment = workers_segment,
                                              .alarm = on_spool_alarm,
-                                             .deadline = on_spool_deadline };
+                                             .deadline = on_spool_deadline,
+                                             .opened = on_opened,
+                                             .live = on_live,
+                                             .moved = on_moved,
+                                             .in_use = on_in_use };
     const struct conf *conf = &qmgr->role.conf;
     const struct spool_store_limits limits = { conf->segment_size, 4, conf->limits.spool_free_min };
     char memory[512];
     struct buffer error = BUFFER_OF(memory);
-    if (qmgr->store || !qmgr->has_queue || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))
+    if (qmgr->store || qmgr->stopping || !qmgr->has_queue || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))
         return;
     struct spool_held *held = malloc(HELD_MAX * sizeof *held);
     size_t held_count = held ? workers_held(qmgr, held, HELD_MAX) : 0;
@@ -150,11 +197,8 @@ void qmgr_open_store(struct qmgr *qmgr)
         os_stop(qmgr->os, 2);
         return;
     }
-    forget_finished(qmgr);
     workers_opened(qmgr);
-    deliverers_opened(qmgr);
     role_ready(&qmgr->role);
-    os_later(qmgr->os, &qmgr->work);
     qmgr_arm(qmgr);
 }
 

@@ -15,7 +15,7 @@ struct qmgr {
     struct role role;
     struct event_log log;
     struct os_dir *spool;
-    struct spool_store *store; /* NULL until recovery is done */
+    struct spool_store *store; /* NULL until workers have told what they hold */
     struct queue queue;
     struct list workers;      /* links to smtpd processes (workers.c) */
     struct list stock;        /* segments ready and not handed out yet */
@@ -27,6 +27,7 @@ struct qmgr {
     unsigned fetches;
     uint64_t wall_ahead_us; /* wall clock less monotonic clock, as last seen */
     bool has_queue, stopping;
+    bool opened; /* recovery is done, the queue is whole */
     struct os_task work; /* gives out jobs at the end of the turn */
 };
 
@@ -67,6 +68,7 @@ struct job {
 
 void deliverer_link(struct qmgr *qmgr, enum ipc_role role, uint32_t instance, struct os_link *link);
 void deliverers_opened(struct qmgr *qmgr); /* the store is there */
+bool deliverers_use(const struct qmgr *qmgr, uint64_t segment); /* a job reads from it */
 void deliverers_free(struct qmgr *qmgr);
 struct deliverer *deliverer_find(struct qmgr *qmgr, enum ipc_role role, uint32_t instance);
 bool deliverer_ready(const struct deliverer *deliverer);

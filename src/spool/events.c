@@ -108,7 +108,6 @@ static void room(void *ctx)
 bool events_open(struct spool_store *store)
 {
     struct spool_writer_owner owner = { store, need, durable, log_sealed, trouble, room, NULL };
-    store->opening = false;
     store->journal_open = journal_init(&store->journal, store->os, &owner, SPOOL_LOG, store->limits.segment_size);
     if (store->journal_open)
         journal_ask(&store->journal);

@@ -244,18 +244,44 @@ static void on_deadline(void *ctx)
     rig->deadline = rig->store ? spool_store_deadline(rig->store) : OS_NEVER;
 }
 
+static void on_opened(void *ctx, bool ok, struct view error)
+{
+    struct rig *rig = ctx;
+    struct buffer text = BUFFER_OF(rig->error);
+    rig->opened = ok;
+    if (ok) {
+        forget_finished(rig);
+        return;
+    }
+    buffer_add(&text, view_slice(error, 0, error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1));
+    rig->error[text.len] = 0;
+    rig->refused = true;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
-    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
+    const struct spool_store_owner owner = { .ctx = rig,
+                                             .message = on_message,
+                                             .event = on_event,
+                                             .segment = on_segment,
+                                             .alarm = on_alarm,
+                                             .deadline = on_deadline,
+                                             .opened = on_opened };
     const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
+    rig->opened = rig->refused = false;
     rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);
     rig->error[error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1] = 0;
-    if (rig->store)
-        forget_finished(rig);
+    while (rig->store && !rig->opened && !rig->refused && !mem_disk_is_cut(rig_disk(rig)))
+        mem_world_step(rig->world);
+    if (rig->refused) {
+        spool_store_close(rig->store);
+        rig->store = NULL;
+        mem_world_run(rig->world, 1000000); /* two at a time would be too many */
+    }
     on_deadline(rig);
-    return rig->store != NULL;
+    return rig->opened;
 }
 
 static bool on_gather(void *ctx, unsigned waiting)

@@ -71,6 +71,7 @@ struct rig {
     unsigned alarms, troubles;
     unsigned damages; /* alarms that speak of damage */
     bool closing, loud;
+    bool opened, refused;
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;

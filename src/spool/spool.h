@@ -189,6 +189,18 @@ struct spool_store_owner {
     void (*alarm)(void *ctx, struct view text);
     /* The deadline is earlier now: see spool_store_tick. */
     void (*deadline)(void *ctx);
+    /* Recovery has ended: everything that was there has come by message and event. Only from now on events may be
+     * logged and messages forgotten. ok false: it cannot go on, `error` says what and what to do; close the store. */
+    void (*opened)(void *ctx, bool ok, struct view error);
+    /* For compaction; live NULL: there is none. Is the message still to be delivered? place NULL: wherever it lies
+     * (asked for events about it). What is said to be dead, and was not forgotten, keeps its segment from being
+     * compacted. */
+    bool (*live)(void *ctx, const struct mail_id *id, const struct spool_place *place);
+    /* The message lies elsewhere now. Its old place can be read by handles and fetches that are open already, and by
+     * spool_store_file while in_use says so; a place in a job on its way stays good. */
+    void (*moved)(void *ctx, const struct mail_id *id, const struct spool_place *from, const struct spool_place *to);
+    /* May be NULL. Does a job read from that segment? Then it stays for a while, though its messages were moved. */
+    bool (*in_use)(void *ctx, uint64_t segment);
 };
 
 struct spool_store_limits {
@@ -214,7 +226,9 @@ struct spool_locks {
  * marker. */
 enum os_status spool_lock(struct os *os, struct os_dir *dir, struct spool_locks *locks);
 void spool_unlock(struct spool_locks *locks);
-/* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */
+/* Looks at every segment's header, and refuses what is not ours before anything is changed: NULL, *error says what and
+ * what to do. Then it returns: segments can be had at once, and recovery goes on in slices at the ends of turns.
+ * Messages come in it, then events, then owner->opened. New mail that became durable meanwhile comes after that. */
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
                                      const struct spool_store_limits *limits, const struct spool_held *held,
                                      size_t held_count, struct buffer *error);

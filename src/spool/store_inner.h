@@ -57,7 +57,6 @@ struct segment {
 
     /* at recovery */
     struct seal seal;
-    bool footer_sound;
     uint64_t synced;      /* what the groups say was durable */
     uint64_t annulled_at; /* 0: it is not */
 };
@@ -110,6 +109,7 @@ struct spool_store {
     /* log */
     struct journal journal;
     struct segment *log_current;
+    struct replay *replay; /* while opening */
 };
 
 /* store.c */
@@ -165,16 +165,25 @@ void retire_to_quarantine(struct spool_store *store, struct segment *segment);
 void footer_note(struct segment *segment, struct view raw); /* a record's header and head */
 void footer_lose(struct segment *segment);                  /* it is sealed without one */
 void seal_segment(struct spool_store *store, struct segment *segment);
-/* Gives each record of a sealed segment's footer as walk does; false: there is no sound footer. */
-bool footer_read(struct spool_store *store, struct segment *segment, const struct seal *seal,
-                 void (*each)(struct spool_store *store, struct segment *segment, const struct record_header *record,
-                              struct view raw));
+/* The footer that segment->seal speaks of, read into memory. */
+bool footer_is_sound(const struct segment *segment, struct view footer);
+/* Takes the next record off; raw: its header and head. False: malformed. */
+bool footer_next(const struct segment *segment, struct view *footer, struct record_header *record, struct view *raw);
 
 /* evacuate.c */
 bool evacuate_if_needed(struct spool_store *store, struct segment *segment); /* true: it was; the map has changed */
 
 /* recover.c */
-bool recover_all(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error);
+/* In place: looks at all headers, and refuses what must be. The rest is replay's. */
+bool recover_begin(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error);
+bool recover_end_of(struct spool_store *store,
+                    struct segment *segment);       /* where its groups end; false: cannot be read */
+void recover_annulments(struct spool_store *store); /* once all ends are known */
 void recover_segment(struct spool_store *store, struct segment *segment); /* its writer has died */
+
+/* replay.c: what lies in the segments is given to the owner, in slices. */
+bool replay_begin(struct spool_store *store); /* false: no memory */
+bool replay_waits(const struct spool_store *store);
+void replay_free(struct spool_store *store);
 
 #endif
