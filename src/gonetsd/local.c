@@ -333,7 +333,8 @@ void *local_start(struct os *os, struct os_link *supervisor)
     map_init(&local->jobs, seed);
     map_init(&local->accounts, seed);
     heap_init(&local->timers);
-    role_open(&local->role, os, supervisor, IPC_LOCAL, &(struct role_owner){ local, on_handle, on_start, on_stop });
+    role_open(&local->role, os, supervisor, IPC_LOCAL,
+              &(struct role_owner){ .ctx = local, .handle = on_handle, .start = on_start, .stop = on_stop });
     return local;
 }
 
