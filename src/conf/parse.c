@@ -14,8 +14,10 @@ static bool parse_tenant(struct conf_parser *p);
 static const struct statement statements[] = {
     { "listen", conf_parse_listen, "ADDRESS:PORT [lenient]" },
     { "table", conf_parse_table, "NAME { KEY, ... } or NAME file PATH" },
-    { "action", conf_parse_action, "NAME maildir|mbox TEMPLATE [user ACCOUNT] [users <TABLE>] or NAME discard|hold" },
+    { "action", conf_parse_action, CONF_ACTION_USAGE },
     { "match", conf_parse_match, "[from any|local|network NETWORK] for any|local|domain DOMAIN action NAME|reject" },
+    { "retry", conf_parse_retry, "TIME ... [expire TIME] [warn TIME|never]" },
+    { "dns", conf_parse_dns, "forward ADDRESS[:PORT] or stub ZONE ADDRESS[:PORT] or insecure ZONE" },
     { "limit", parse_limit, "NAME VALUE" },
     { "include", parse_include, "PATH" },
     { "tenant", parse_tenant, "NAME { ... }" },
@@ -333,6 +335,8 @@ const struct conf_error *conf_parse(struct conf *conf, struct view name, const s
     p.tables_end = &conf->tables;
     p.actions_end = &conf->actions;
     p.matches_end = &conf->matches;
+    p.dns_end = &conf->dns;
+    conf_retry_defaults(&conf->retry);
     parse_file(&p, &whole, &file);
     conf_resolve(&p, &whole);
     return p.no_memory ? &no_memory : p.errors;

@@ -184,6 +184,8 @@ static void test_actions(void **state)
         { "action b maildir /srv/%{domain}/%{local} user vmail users <t>\ntable t { a }", "" },
         { "action b maildir /srv/%{address} users <t> user vmail\ntable t { a }", "" },
         { "action b mbox /var/mail/%{user}", "" },
+        { "action b mbox /var/mail/%{user} biff", "" },
+        { "action b maildir /m biff", "c:1:21: unknown word 'biff'\n" },
         { "action b hold", "" },
         { "action b", "c:1:9: missing argument; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] [users "
                       "<TABLE>] or NAME discard|hold\n" },

@@ -5,6 +5,10 @@
 #include "conf/lex.h"
 #include "conf/value.h"
 
+#define CONF_ACTION_USAGE                                                                                                \
+    "NAME maildir|mbox TEMPLATE [user ACCOUNT] [users <TABLE>] [aliases <TABLE>], or NAME relay [via HOST[:PORT] ...] "  \
+    "[port NUMBER], or NAME discard|hold"
+
 /* The words that would have been right at a place; the nearest to what was written is kept. */
 struct conf_guess {
     struct view word, best;
@@ -14,7 +18,7 @@ struct conf_guess {
 /* A name that is looked up once everything is read. */
 struct conf_reference {
     struct conf_word word; /* its text: the name alone */
-    enum { CONF_USE_ACTION, CONF_USE_USERS, CONF_USE_DOMAINS, CONF_USE_NETWORKS } use;
+    enum { CONF_USE_ACTION, CONF_USE_USERS, CONF_USE_DOMAINS, CONF_USE_NETWORKS, CONF_USE_ALIASES } use;
     const struct conf_table **table;
     const struct conf_action **action;
     struct conf_reference *next;
@@ -56,12 +60,15 @@ struct conf_parser {
     bool cut_short;                              /* a brace is missing: what is said to be missing may be behind it */
     uint64_t settings_seen, limits_seen;         /* bit: row of the table */
     bool hostname_seen, listen_seen, match_seen; /* or meant */
+    bool retry_seen;
     bool accept_seen;                            /* a rule that accepts, or that may be meant to */
     struct conf_reference *references;
     struct conf_listen **listens_end;
     struct conf_table **tables_end;
     struct conf_action **actions_end;
     struct conf_match **matches_end;
+    struct conf_dns **dns_end;
+    unsigned dns_count;
     unsigned listen_count, table_count, action_count, match_count;
     struct conf_noted_table *table; /* being filled */
     size_t table_size;              /* room of its entries */
@@ -91,11 +98,16 @@ bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct v
                      void (*parse)(struct conf_parser *p));
 bool conf_is_keyword(struct view word);
 
-/* table.c, rule.c */
+/* table.c, action.c, rule.c, relay.c */
 bool conf_parse_table(struct conf_parser *p);
 bool conf_parse_action(struct conf_parser *p);
 bool conf_parse_match(struct conf_parser *p);
 bool conf_parse_listen(struct conf_parser *p);
+bool conf_parse_hop(struct conf_parser *p, struct conf_hop *hop);    /* HOST[:PORT] */
+bool conf_parse_port(struct conf_parser *p, uint16_t *port);
+void conf_retry_defaults(struct conf_retry *retry);
+bool conf_parse_retry(struct conf_parser *p);
+bool conf_parse_dns(struct conf_parser *p);
 
 /* resolve.c: what can be judged only when everything is read */
 bool conf_is_reference(const struct conf_word *word);           /* <name> */

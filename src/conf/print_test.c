@@ -22,7 +22,7 @@ static const struct test_file full[] = {
            "table nets { 2001:db8::/32, 10.0.0.0/8, ::ffff:192.0.2.0/120, 198.51.100.7 }\n"
            "action inbox maildir %{home}/Maildir\n"
            "action virtual maildir \"/srv/all mail/%{domain}/%{local}\" user vmail users <users>\n"
-           "action known mbox /var/mail/%{user} users <empty>\n"
+           "action known mbox /var/mail/%{user} users <empty> biff\n"
            "action drop discard\naction keep hold\n"
            "match from network 0.0.0.0/0 for domain spam.example reject\n"
            "match from network ::ffff:10.0.0.0/104 for domain .Example.com action drop\n"
@@ -61,6 +61,7 @@ static void same_actions(const struct conf_action *a, const struct conf_action *
 {
     for (; a && b; a = a->next, b = b->next) {
         assert_true(view_equal(a->name, b->name) && a->kind == b->kind && a->number == b->number);
+        assert_int_equal(a->biff, b->biff);
         assert_true(view_equal(a->path, b->path) && view_equal(a->user, b->user) && same_name(a->users, b->users));
     }
     assert_true(!a && !b);

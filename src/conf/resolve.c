@@ -23,7 +23,7 @@ void conf_refer(struct conf_parser *p, const struct conf_reference *reference)
     p->references = kept;
 }
 
-static const char *const use_names[] = { "action", "table", "table", "table" };
+static const char *const use_names[] = { "action", "table", "table", "table", "table" };
 
 static struct conf_noted_table *find_table(struct conf_parser *p, struct conf_guess *guess)
 {

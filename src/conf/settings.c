@@ -44,6 +44,15 @@ const struct conf_setting conf_limits[] = {
       .initial = "64M", .unit = "bytes that stay free on the spool's disk", .help = "452 to new messages" },
     { "local_jobs", CONF_COUNT, NUMBER(limits.local_jobs_max, 1, 10000), .argument = "NUMBER",
       .initial = "256", .unit = "deliveries to mailboxes at a time", .help = "further ones wait in the spool" },
+    { "relay_sessions", CONF_COUNT, NUMBER(limits.relay_sessions_max, 1, 100000), .argument = "NUMBER",
+      .initial = "500", .unit = "outgoing connections, each worker", .help = "further mail waits in the spool" },
+    { "relay_destination", CONF_COUNT, NUMBER(limits.relay_destination_max, 1, 10000), .argument = "NUMBER",
+      .initial = "20", .unit = "connections to one destination", .help = "further mail waits in the spool" },
+    { "relay_jobs", CONF_COUNT, NUMBER(limits.relay_jobs_max, 1, 1000000), .argument = "NUMBER",
+      .initial = "10000", .unit = "recipients relayed at a time", .help = "further ones wait in the spool" },
+    /* RFC 5321 section 6.3: at least 100. */
+    { "hops", CONF_COUNT, NUMBER(limits.hops_max, 10, 1000), .argument = "NUMBER",
+      .initial = "50", .unit = "Received fields of a message", .help = "it goes in a circle: 554, or a report" },
 };
 const size_t conf_limit_count = sizeof conf_limits / sizeof *conf_limits;
 /* clang-format on */

@@ -36,6 +36,11 @@ static bool parse_number(struct view text, const struct unit *units, uint64_t *n
     return false;
 }
 
+bool conf_time_parse(struct view text, uint64_t *time_us)
+{
+    return parse_number(text, times, time_us);
+}
+
 void conf_number_add(struct buffer *to, enum conf_type type, uint64_t number)
 {
     const struct unit *unit = units_of(type);

@@ -40,6 +40,7 @@ extern const size_t conf_limit_count;
 /* Reasons why a value is bad complete the sentence "'VALUE' ..."; NULL: it is good. */
 const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text,
                              struct buffer *reason);
+bool conf_time_parse(struct view text, uint64_t *time_us);
 uint64_t conf_setting_number(const struct conf *conf, const struct conf_setting *setting);
 struct view conf_setting_text(const struct conf *conf,
                               const struct conf_setting *setting);             /* not of numbers; empty: not set */

@@ -127,7 +127,7 @@ void jobs_work(void *ctx)
     struct qmgr *qmgr = ctx;
     struct local *local = qmgr->local;
     struct queue_recipient *r;
-    if (!qmgr->store || !local)
+    if (!qmgr->opened || !local)
         return;
     while (local->credit && ipc_ready(&local->ipc) && (r = queue_next(&qmgr->queue)))
         if (!give(local, r))
@@ -331,7 +331,7 @@ void jobs_link(struct qmgr *qmgr, struct os_link *link)
     if (qmgr->local && !qmgr->local->gone)
         take_back(qmgr);
     jobs_free(qmgr);
-    if (!qmgr->store) {
+    if (!qmgr->opened) {
         qmgr->local_link = link;
         return;
     }

@@ -113,7 +113,7 @@ static struct local_job *new_job(struct local *local, const struct ipc_job *m, s
 
 static void say_result(struct local *local, const struct local_job *job)
 {
-    char memory[DELIVER_TEXT_MAX + 64];
+    char memory[IPC_RESULT_MAX];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
     ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,
@@ -333,7 +333,8 @@ void *local_start(struct os *os, struct os_link *supervisor)
     map_init(&local->jobs, seed);
     map_init(&local->accounts, seed);
     heap_init(&local->timers);
-    role_open(&local->role, os, supervisor, IPC_LOCAL, &(struct role_owner){ local, on_handle, on_start, on_stop });
+    role_open(&local->role, os, supervisor, IPC_LOCAL,
+              &(struct role_owner){ .ctx = local, .handle = on_handle, .start = on_start, .stop = on_stop });
     return local;
 }
 

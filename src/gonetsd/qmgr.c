@@ -10,6 +10,11 @@
 /* Everything that was promised lies in the spool: only what was begun on disk is waited for. */
 static void end_when_quiet(struct qmgr *qmgr)
 {
+    if (qmgr->store && !qmgr->opened) { /* recovery has changed nothing that counts; it ends in the next turn */
+        spool_store_close(qmgr->store);
+        qmgr->store = NULL;
+        return;
+    }
     if (!qmgr->store || spool_store_quiet(qmgr->store))
         os_stop(qmgr->os, 0);
 }
@@ -100,15 +105,36 @@ static void forget_finished(struct qmgr *qmgr)
     }
 }
 
+/* Recovery has ended. */
+static void on_opened(void *ctx, bool ok, struct view error)
+{
+    struct qmgr *qmgr = ctx;
+    if (!ok) {
+        event_note(&qmgr->log, "spool-refused", error);
+        os_stop(qmgr->os, 2);
+        return;
+    }
+    qmgr->opened = true;
+    forget_finished(qmgr);
+    jobs_opened(qmgr);
+    os_later(qmgr->os, &qmgr->work);
+    qmgr_arm(qmgr);
+}
+
 void qmgr_open_store(struct qmgr *qmgr)
 {
-    const struct spool_store_owner owner = { qmgr, on_message, on_event, workers_segment, on_spool_alarm,
-                                             on_spool_deadline };
+    const struct spool_store_owner owner = { .ctx = qmgr,
+                                             .message = on_message,
+                                             .event = on_event,
+                                             .segment = workers_segment,
+                                             .alarm = on_spool_alarm,
+                                             .deadline = on_spool_deadline,
+                                             .opened = on_opened };
     const struct conf *conf = &qmgr->role.conf;
     const struct spool_store_limits limits = { conf->segment_size, 4, conf->limits.spool_free_min };
     char memory[512];
     struct buffer error = BUFFER_OF(memory);
-    if (qmgr->store || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))
+    if (qmgr->store || qmgr->stopping || !qmgr->role.started || !qmgr->spool || !workers_told(qmgr))
         return;
     struct spool_held *held = malloc(HELD_MAX * sizeof *held);
     size_t held_count = held ? workers_held(qmgr, held, HELD_MAX) : 0;
@@ -120,11 +146,8 @@ void qmgr_open_store(struct qmgr *qmgr)
         os_stop(qmgr->os, 2);
         return;
     }
-    forget_finished(qmgr);
     workers_opened(qmgr);
-    jobs_opened(qmgr);
     role_ready(&qmgr->role);
-    os_later(qmgr->os, &qmgr->work);
     qmgr_arm(qmgr);
 }
 
@@ -176,7 +199,8 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     list_init(&qmgr->workers);
     list_init(&qmgr->stock);
     list_init(&qmgr->queue.ready);
-    role_open(&qmgr->role, os, supervisor, IPC_QMGR, &(struct role_owner){ qmgr, on_handle, on_start, on_stop });
+    role_open(&qmgr->role, os, supervisor, IPC_QMGR,
+              &(struct role_owner){ .ctx = qmgr, .handle = on_handle, .start = on_start, .stop = on_stop });
     return qmgr;
 }
 

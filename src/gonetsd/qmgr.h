@@ -11,14 +11,14 @@ struct qmgr {
     struct role role;
     struct event_log log;
     struct os_dir *spool;
-    struct spool_store *store;    /* NULL until recovery is done */
+    struct spool_store *store;    /* NULL until workers have told what they hold */
     struct queue queue;
     struct list workers;          /* links to smtpd processes (workers.c) */
     struct list stock;            /* segments ready and not handed out yet */
     unsigned asked[4];            /* by spool_kind: segments asked of the store and not come yet */
     struct local *local;          /* link to the deliverer (jobs.c) */
     struct os_link *local_link;   /* the same before the spool is open: nothing is read from it yet */
-    bool queue_ready, stopping;
+    bool opened, stopping;        /* opened: recovery is done, the queue is whole */
     struct os_task work;          /* gives out jobs at the end of the turn */
 };
 

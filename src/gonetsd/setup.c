@@ -180,10 +180,10 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 
 bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
 {
-    *s = (struct setup){ 0 };
+    *s = (struct setup){ .generation = 1 };
     if (!read_conf(s, os, o, exit_code) || !print_conf(s, os, exit_code))
         return false;
-    s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);
+    s->workers = s->conf.workers ? (unsigned)s->conf.workers : (os_core_count(os) + 1) / 2;
     return open_spool(s, os, o, exit_code) && open_listeners(s, os, exit_code);
 }
 

@@ -373,7 +373,8 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
     list_init(&smtpd->sessions);
     list_init(&smtpd->lookups);
     heap_init(&smtpd->timers);
-    role_open(&smtpd->role, os, supervisor, IPC_SMTPD, &(struct role_owner){ smtpd, on_handle, on_start, on_stop });
+    role_open(&smtpd->role, os, supervisor, IPC_SMTPD,
+              &(struct role_owner){ .ctx = smtpd, .handle = on_handle, .start = on_start, .stop = on_stop });
     return smtpd;
 }
 

@@ -136,7 +136,7 @@ static void post_config(struct child *c)
     do {
         struct buffer frame = BUFFER_OF(memory);
         struct view piece = view_take(&rest, CONFIG_PIECE);
-        ipc_config_pack(&frame, &(struct ipc_config){ rest.len == 0, piece });
+        ipc_config_pack(&frame, &(struct ipc_config){ rest.len == 0, c->supervisor->setup.generation, piece });
         post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
     } while (rest.len);
 }

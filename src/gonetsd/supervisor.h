@@ -24,6 +24,7 @@ void supervisor_free(struct supervisor *supervisor);
 /* setup.c: what must be there before the first role is started. */
 struct setup {
     struct conf conf;
+    uint64_t generation;      /* of conf: 1 at the start, one more with each reload */
     struct view text;         /* the effective configuration, as the roles get it */
     struct os_dir *spool, *mail; /* mail: try mode, where mailboxes lie; else NULL */
     struct spool_locks locks;

@@ -53,6 +53,7 @@ struct element {
     bool broken;  /* what is in the mailbox cannot be one */
     bool joining; /* the last thing was a dot or an @: a blank before the next does not part it */
     bool at;      /* there was an @: no name of a group */
+    bool wrong;   /* the whole element, whatever follows */
 };
 
 /* An atom, a dot or an @, or something quoted. Two words side by side are a name or a mistake. */
@@ -98,7 +99,7 @@ static void take_element(struct element *e, struct view *text)
             view_take(text, 1);
         } else if (c == ':' && (route || !e->angle)) { /* the end of a route, or of a group's name */
             start_mailbox(e);
-            e->broken |= e->at && !route;
+            e->wrong |= e->at && !route;
             view_take(text, 1);
         } else {
             take_word(e, text, apart);
@@ -111,7 +112,7 @@ static void take_element(struct element *e, struct view *text)
 static bool is_mailbox(const struct element *e)
 {
     struct smtp_path path;
-    return !e->broken && e->angle == e->closed && !e->mailbox->full &&
+    return !e->broken && !e->wrong && e->angle == e->closed && !e->mailbox->full &&
            smtp_mailbox_parse(buffer_view(e->mailbox), SMTP_PATH_BARE, &path) == SMTP_PATH_OK;
 }
 
@@ -119,7 +120,7 @@ enum mail_address_result mail_address_next(struct mail_address_list *list, struc
 {
     struct element e = { .mailbox = mailbox };
     buffer_clear(mailbox);
-    while (!mailbox->len && !mailbox->full && !e.angle && !e.broken) {
+    while (!mailbox->len && !mailbox->full && !e.angle && !e.broken && !e.wrong) {
         skip_cfws(&list->rest);
         if (!list->rest.len)
             return MAIL_ADDRESS_END;

@@ -312,6 +312,9 @@ uint64_t os_child_number(struct os_child *child); /* what an administrator sees 
 enum os_signal { OS_SIGNAL_STOP, OS_SIGNAL_RELOAD };
 void os_on_signal(struct os *os, void (*on)(void *ctx, enum os_signal signal), void *ctx);
 
+/* One datagram to a port of 127.0.0.1, for whoever may listen there. Nobody hears whether it came. */
+void os_notify(struct os *os, uint16_t port, struct view text);
+
 /* One line (without its end) to the log; cut at 4095 bytes, with '?' for controls. Never waits: what the log does not
  * take is counted and said later (H94). */
 void os_log(struct os *os, struct view line);

@@ -111,6 +111,12 @@ bool os_random(struct os *os, void *to, size_t n)
     return true;
 }
 
+/* Whatever is sent so is seen in the trace alone. */
+void os_notify(struct os *os, uint16_t port, struct view text)
+{
+    mem_trace(os->world, os, "notify", port, mem_hash(0, text.at, text.len));
+}
+
 /* ---- log ---- */
 
 void mem_host_on_log(struct mem_host *host, void (*on)(void *ctx, struct os *os, struct view line), void *ctx)
