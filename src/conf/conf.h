@@ -171,6 +171,9 @@ void conf_hop_add(struct buffer *to, const struct conf_hop *hop);       /* "HOST
 /* One line for each limit: name, value, of what, what happens when it is reached. false: no room. */
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
 
+/* Is there a setting or limit that differs and cannot change while the server runs? Its name; NULL: none. */
+const char *conf_fixed_change(const struct conf *now, const struct conf *next);
+
 const struct conf_entry *conf_table_find(const struct conf_table *table,
                                          struct view key); /* ASCII letters of any case */
 const struct conf_action *conf_action_find(const struct conf *conf, struct view name);
@@ -182,6 +185,9 @@ bool conf_alias_next(struct view *rest, struct view *address);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
  * client: NULL for mail of our own (reports, members of aliases): as from the machine itself.
  * domain: A-labels, any case; empty for a bare local name. */
+enum conf_fit { CONF_FITS, CONF_OTHER_CLIENT, CONF_OTHER_RECIPIENT };
+enum conf_fit conf_match_fit(const struct conf *conf, const struct conf_match *match, const struct address *client,
+                             struct view domain);
 const struct conf_match *conf_match_find(const struct conf *conf, const struct address *client, struct view domain);
 
 /* What the words of a template stand for. */

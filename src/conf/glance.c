@@ -26,8 +26,6 @@ static void take_statement(struct conf_glance *glance, struct view name, struct 
 {
     if (view_equal(name, VIEW("hostname")))
         glance->hostname = argument;
-    else if (view_equal(name, VIEW("spool")))
-        glance->spool = argument;
     else if (view_equal(name, VIEW("listen")))
         take_listen(glance, argument);
 }

@@ -8,8 +8,8 @@
 #include "base/arena.h"
 
 struct conf_glance {
-    struct view hostname, spool; /* of the text or the arena; empty: not said in this file */
-    struct address server;       /* the first `listen` that can be reached over the loopback; not set: there is none */
+    struct view hostname;  /* of the text or the arena; empty: not said in this file */
+    struct address server; /* the first `listen` that can be reached over the loopback; not set: there is none */
 };
 
 /* The main file alone: what it includes is not read. */

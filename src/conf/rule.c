@@ -5,15 +5,10 @@
 
 /* ---- listen ---- */
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-    return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->port == b->port && a->scope == b->scope;
-}
-
 static bool is_listened(const struct conf *conf, const struct address *address)
 {
     for (const struct conf_listen *other = conf->listens; other; other = other->next)
-        if (address->port && same_address(&other->address, address))
+        if (address->port && address_equal(&other->address, address))
             return true;
     return false;
 }

@@ -278,3 +278,21 @@ const char *conf_setting_set(struct conf *conf, const struct conf_setting *setti
         memcpy(place(conf, setting), &text, sizeof text);
     return bad;
 }
+
+static bool same_value(const struct conf *a, const struct conf *b, const struct conf_setting *setting)
+{
+    if (setting->type >= CONF_COUNT)
+        return conf_setting_number(a, setting) == conf_setting_number(b, setting);
+    return view_equal(conf_setting_text(a, setting), conf_setting_text(b, setting));
+}
+
+const char *conf_fixed_change(const struct conf *now, const struct conf *next)
+{
+    for (size_t i = 0; i < conf_setting_count; i++)
+        if (conf_settings[i].fixed && !same_value(now, next, &conf_settings[i]))
+            return conf_settings[i].name;
+    for (size_t i = 0; i < conf_limit_count; i++)
+        if (conf_limits[i].fixed && !same_value(now, next, &conf_limits[i]))
+            return conf_limits[i].name;
+    return NULL;
+}

@@ -30,6 +30,7 @@ struct conf_setting {
     const char *argument; /* what to write */
     const char *unit;     /* limits: of what */
     const char *help;     /* limits: what happens when it is reached */
+    bool fixed;           /* cannot change while the server runs */
 };
 
 extern const struct conf_setting conf_settings[];

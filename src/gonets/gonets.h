@@ -33,6 +33,9 @@ int gonets_send(int argc, char **argv);
 int gonets_spool(int argc, char **argv);
 int gonets_sendmail(int argc, char **argv);
 int gonets_newaliases(int argc, char **argv);
+int gonets_route(int argc, char **argv);
+int gonets_reload(int argc, char **argv);
+int gonets_status(int argc, char **argv);
 
 /* "gonets try: unknown option '--prot'; see gonets try --help", and GONETS_USAGE. */
 int gonets_wrong(const char *command, const char *what, const char *word);

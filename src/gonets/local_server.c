@@ -10,8 +10,6 @@ static void take(struct gonets_local_server *local, const struct conf_glance *gl
     struct buffer server = { local->server, 0, sizeof local->server - 1, false };
     if (glance->hostname.len < sizeof local->hostname && smtp_domain_valid(glance->hostname, false))
         snprintf(local->hostname, sizeof local->hostname, "%.*s", VIEW_FORMAT(glance->hostname));
-    if (glance->spool.len && glance->spool.len < sizeof local->spool)
-        snprintf(local->spool, sizeof local->spool, "%.*s", VIEW_FORMAT(glance->spool));
     if (!glance->server.set)
         return;
     address_add(&server, &glance->server);
@@ -25,7 +23,7 @@ bool gonets_local_server(struct gonets_local_server *local, struct os *os, const
     struct conf_glance glance;
     struct view text, error;
     struct arena arena;
-    *local = (struct gonets_local_server){ .server = "127.0.0.1:25", .spool = "/var/spool/gonets" };
+    *local = (struct gonets_local_server){ .server = "127.0.0.1:25" };
     arena_init(&arena, 4096, 2 * (size_t)CONF_FILES_MAX);
     bool known = source.read(source.ctx, view_of(file), &arena, &text, &error);
     if (known) {

@@ -6,12 +6,9 @@
 #include "os/os.h"
 #include "smtp/path.h"
 
-#define GONETS_CONFIG_FILE "/etc/gonets/gonets.conf"
-
 struct gonets_local_server {
     char server[ADDRESS_TEXT_MAX];      /* where it listens, 127.0.0.1:25 if nothing says otherwise */
     char hostname[SMTP_DOMAIN_MAX + 1]; /* empty: not known */
-    char spool[1025];                   /* CONF_PATH_MAX */
 };
 
 /* By a look into its configuration. false: it cannot be read, these are the defaults. */

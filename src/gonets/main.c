@@ -8,6 +8,9 @@ static const struct gonets_command commands[] = {
     { "try", "a mail server for trying out, no configuration needed", gonets_try },
     { "serve", "the mail server", gonets_serve },
     { "check", "reads a configuration and tells what is wrong with it", gonets_check },
+    { "route", "shows where a message would go, and by which rule", gonets_route },
+    { "reload", "makes the running server read its configuration again", gonets_reload },
+    { "status", "shows the processes of the running server", gonets_status },
     { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool, or look into one", gonets_spool },
 };

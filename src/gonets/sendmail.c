@@ -8,6 +8,7 @@
 #include "gonets/input.h"
 #include "gonets/local_server.h"
 #include "gonets/post.h"
+#include "gonets/reach.h"
 #include "gonets/submit.h"
 #include "mail/address_list.h"
 #include "os/linux/os_linux.h"

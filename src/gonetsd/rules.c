@@ -36,13 +36,13 @@ static bool is_local_domain(const struct session *s, struct view domain)
         struct address here = os_stream_local(s->stream);
         return memcmp(literal.ip, here.ip, sizeof here.ip) == 0;
     }
-    return domain.len == 0 || view_equal_nocase(domain, s->smtpd->role.conf.hostname) ||
+    return domain.len == 0 || view_equal_nocase(domain, smtpd_conf(s->listener)->hostname) ||
            view_equal_nocase(domain, VIEW("localhost"));
 }
 
 struct view rules_canonical(const struct session *s, const struct smtp_path *path, struct arena *arena)
 {
-    const struct conf *conf = &s->smtpd->role.conf;
+    const struct conf *conf = smtpd_conf(s->listener);
     bool postmaster = view_equal_nocase(path->local, VIEW("postmaster")) && is_local_domain(s, path->domain);
     if (postmaster && conf->postmaster.len)
         return arena_copy(arena, conf->postmaster);
@@ -144,9 +144,9 @@ enum verdict rules_recipient(struct session *s, struct view text, const struct c
     if (smtp_mailbox_parse(text, 0, &path) != SMTP_PATH_OK || !smtp_path_local_plain(&path, &local))
         return VERDICT_REFUSE;
     struct view domain = is_local_domain(s, path.domain) ? VIEW_NONE : path.domain;
-    const struct conf_match *match = conf_match_find(&s->smtpd->role.conf, &s->peer, path.domain);
+    const struct conf_match *match = conf_match_find(smtpd_conf(s->listener), &s->peer, path.domain);
     if (!match && domain.len == 0)
-        match = conf_match_find(&s->smtpd->role.conf, &s->peer, domain);
+        match = conf_match_find(smtpd_conf(s->listener), &s->peer, domain);
     if (!match || !match->action)
         return VERDICT_REFUSE;
     *action = match->action;

@@ -35,7 +35,7 @@ struct transaction {
 struct session {
     struct list link;
     struct smtpd *smtpd;
-    const struct listener *listener;
+    struct listener *listener;
     struct os_stream *stream;
     struct smtp_server server;
     struct heap_item timer;
@@ -59,7 +59,7 @@ struct session {
 };
 
 /* Takes over the stream; without memory it is closed. */
-void session_open(struct smtpd *smtpd, const struct listener *listener, struct os_stream *stream);
+void session_open(struct smtpd *smtpd, struct listener *listener, struct os_stream *stream);
 /* Answers the RCPT that waited. */
 void session_verdict(struct session *session, const struct conf_action *action, const struct smtp_reply *refusal);
 void session_shutdown_all(struct smtpd *smtpd); /* 421 for each, now or after the answer it is owed */

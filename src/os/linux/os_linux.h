@@ -28,6 +28,10 @@ void os_linux_set_dns(struct os *os, const char *forwarder);
  * Before the first query; borrowed; inherited. */
 void os_linux_set_dns_anchors(struct os *os, const char *file);
 
+/* The link to the server that holds the control socket `name` in `dir` (os_control). OS_NOT_FOUND, OS_REFUSED: there is none;
+ * OS_DENIED: it is somebody else's. */
+enum os_status os_linux_control_reach(struct os *os, struct os_dir *dir, const char *name, struct os_link **link);
+
 /* Makes `dir` its working directory, made when absent (its parents must be there). Root becomes `account` for good, who then owns
  * a directory that was made here. false: said why on standard error. Before os_linux_new(). */
 bool os_linux_enter(const char *dir, const char *account);
