@@ -233,7 +233,7 @@ void *resolver_start(struct os *os, struct os_link *supervisor)
     list_init(&resolver->waiting);
     list_init(&resolver->running);
     role_open(&resolver->role, os, supervisor, IPC_RESOLVER,
-              &(struct role_owner){ resolver, on_handle, on_start, on_stop });
+              &(struct role_owner){ .ctx = resolver, .handle = on_handle, .start = on_start, .stop = on_stop });
     return resolver;
 }
 

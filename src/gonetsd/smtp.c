@@ -190,7 +190,8 @@ void *smtp_start(struct os *os, struct os_link *supervisor)
         return NULL;
     }
     init(relay, os, seed);
-    role_open(&relay->role, os, supervisor, IPC_SMTP, &(struct role_owner){ relay, on_handle, on_start, on_stop });
+    role_open(&relay->role, os, supervisor, IPC_SMTP,
+              &(struct role_owner){ .ctx = relay, .handle = on_handle, .start = on_start, .stop = on_stop });
     return relay;
 }
 
