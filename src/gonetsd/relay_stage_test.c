@@ -104,7 +104,8 @@ static bool take_line(struct connection *c, struct view line)
 {
     if (c->in_content && !view_equal(line, VIEW("."))) {
         assert_true(c->content_len + line.len + 2 <= sizeof c->content);
-        memcpy(c->content + c->content_len, line.at, line.len);
+        if (line.len)
+            memcpy(c->content + c->content_len, line.at, line.len);
         memcpy(c->content + c->content_len + line.len, "\r\n", 2);
         c->content_len += line.len + 2;
         return true;
