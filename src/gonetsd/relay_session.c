@@ -615,6 +615,7 @@ static void on_connected(struct relay_session *s)
         return;
     }
     s->connecting = false;
+    watch(s);
     smtp_client_start(&s->client, s->relay->role.conf.hostname, os_now_us(s->relay->os));
     if (status == OS_END)
         lose(s, "the server closed the connection");
