@@ -172,6 +172,7 @@ void conf_hop_add(struct buffer *to, const struct conf_hop *hop);       /* "HOST
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
 
 /* Is there a setting or limit that differs and cannot change while the server runs? Its name; NULL: none. */
+bool conf_dns_same(const struct conf_dns *a, const struct conf_dns *b);
 const char *conf_fixed_change(const struct conf *now, const struct conf *next);
 
 const struct conf_entry *conf_table_find(const struct conf_table *table,

@@ -151,6 +151,15 @@ bool conf_parse_retry(struct conf_parser *p)
 
 /* ---- dns ---- */
 
+bool conf_dns_same(const struct conf_dns *a, const struct conf_dns *b)
+{
+    while (a && b && a->kind == b->kind && view_equal(a->zone, b->zone) && address_equal(&a->server, &b->server)) {
+        a = a->next;
+        b = b->next;
+    }
+    return !a && !b;
+}
+
 static bool take_zone(struct conf_parser *p, struct conf_dns *dns)
 {
     struct conf_word word;
