@@ -225,6 +225,14 @@ static void fail_by_names(struct relay_destination *d)
         relay_job_finish(job, &v);
 }
 
+void relay_destination_renew_all(struct relay *relay)
+{
+    for (struct map_item *item = NULL; (item = map_next(&relay->destinations, item));)
+        map_entry(item, struct relay_destination, by_key)->known_until_us = 0;
+    while (relay_session_drop_idle(relay))
+        ;
+}
+
 void relay_destination_is_us(struct relay_destination *d, size_t target)
 {
     const struct deliver_mx_host *hosts = d->mx.hosts;
