@@ -33,6 +33,8 @@ int gonets_send(int argc, char **argv);
 int gonets_spool(int argc, char **argv);
 int gonets_sendmail(int argc, char **argv);
 int gonets_newaliases(int argc, char **argv);
+int gonets_mailq(int argc, char **argv);
+int gonets_queue(int argc, char **argv);
 int gonets_route(int argc, char **argv);
 int gonets_reload(int argc, char **argv);
 int gonets_status(int argc, char **argv);

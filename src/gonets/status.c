@@ -6,12 +6,11 @@
 #include "gonets/gonets.h"
 #include "gonets/reach.h"
 
-static const char help[] =
-    "usage: gonets status [-c FILE | --spool DIR] [--json]\n\n"
-    "Shows the processes of the running server. See gonets-status(1).\n\n"
-    "  -c FILE      its configuration; " GONETS_CONFIG_FILE " when not given\n"
-    "  --spool DIR  its spool, when the configuration cannot tell\n"
-    "  --json       one JSON object, for programs\n";
+static const char help[] = "usage: gonets status [-c FILE | --spool DIR] [--json]\n\n"
+                           "Shows the processes of the running server. See gonets-status(1).\n\n"
+                           "  -c FILE      its configuration; " GONETS_CONFIG_FILE " when not given\n"
+                           "  --spool DIR  its spool, when the configuration cannot tell\n"
+                           "  --json       one JSON object, for programs\n";
 
 struct table {
     bool json;
@@ -48,9 +47,9 @@ static void print_text(const struct ipc_process *p, bool first)
     else
         buffer_add_text(&pid, "down");
     add_time(&uptime, p->uptime_us);
-    printf("%-11.*s %-8.*s %-7.*s %6" PRIu64 "  %6" PRIu64 "  %8" PRIu64 "  %10" PRIu64 "  %7" PRIu64 "\n", (int)who.len,
-           who.at, (int)pid.len, pid.at, (int)uptime.len, uptime.at, p->starts, p->generation, p->counts.sessions,
-           p->counts.active, p->counts.waiting);
+    printf("%-11.*s %-8.*s %-7.*s %6" PRIu64 "  %6" PRIu64 "  %8" PRIu64 "  %10" PRIu64 "  %7" PRIu64 "\n",
+           (int)who.len, who.at, (int)pid.len, pid.at, (int)uptime.len, uptime.at, p->starts, p->generation,
+           p->counts.sessions, p->counts.active, p->counts.waiting);
 }
 
 static void print_json(const struct ipc_process *p, bool first)
