@@ -35,6 +35,7 @@ int gonets_sendmail(int argc, char **argv);
 int gonets_newaliases(int argc, char **argv);
 int gonets_mailq(int argc, char **argv);
 int gonets_queue(int argc, char **argv);
+int gonets_trace(int argc, char **argv);
 int gonets_route(int argc, char **argv);
 int gonets_reload(int argc, char **argv);
 int gonets_status(int argc, char **argv);

@@ -12,6 +12,7 @@ static const struct gonets_command commands[] = {
     { "reload", "makes the running server read its configuration again", gonets_reload },
     { "status", "shows the processes of the running server", gonets_status },
     { "queue", "what waits for delivery; retry, hold, release, fail, delete", gonets_queue },
+    { "trace", "what happened to a message", gonets_trace },
     { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool, or look into one", gonets_spool },
 };
