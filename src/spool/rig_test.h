@@ -72,6 +72,8 @@ struct rig {
     unsigned damages; /* alarms that speak of damage */
     bool closing, loud;
     bool opened, refused;
+    unsigned moves;                   /* messages that compaction put elsewhere */
+    uint64_t used;                    /* a job reads from this segment */
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;
