@@ -179,13 +179,13 @@ static bool is_needed(const struct spool_store *store, uint64_t size, uint64_t l
     return size > 2 * live + DEAD_SEGMENTS * store->limits.segment_size;
 }
 
-/* How much of the log is live nobody knows before it was read. What was left the last time has lessened since as the
- * mail has. */
-static uint64_t guess_log_live(const struct spool_store *store, uint64_t mail_live)
+/* How many bytes of events are needed nobody knows before the log was read. What was left the last time has lessened
+ * since as the mail has. */
+static uint64_t guess_events(const struct spool_store *store, uint64_t mail_live)
 {
     if (mail_live >= store->mail_live_then)
-        return store->log_live;
-    return (uint64_t)((double)store->log_live * (double)mail_live / (double)store->mail_live_then);
+        return store->events_then;
+    return (uint64_t)((double)store->events_then * (double)mail_live / (double)store->mail_live_then);
 }
 
 static bool choose(struct compaction *c)
@@ -194,7 +194,7 @@ static bool choose(struct compaction *c)
     struct totals mail = sum_up(store, false), log = sum_up(store, true);
     if (is_needed(store, mail.size, mail.live))
         choose_mail(c);
-    if (c->source_count == 0 && is_needed(store, log.size, guess_log_live(store, mail.live))) {
+    if (c->source_count == 0 && is_needed(store, log.size, log.live + guess_events(store, mail.live))) {
         c->logs = true;
         choose_logs(c);
     }
@@ -310,7 +310,7 @@ void compact_copied(struct compaction *c)
         store_move_over(store, c->sources[i], to);
     drop_unnamed(store, to);
     if (c->logs) {
-        store->log_live = to->upto;
+        store->events_then = to->upto - (to->live_bytes < to->upto ? to->live_bytes : 0);
         store->mail_live_then = sum_up(store, false).live;
     }
     tell_moves(c);

@@ -5,7 +5,7 @@
 
 /* Most of each segment is forgotten, and a little stays. */
 #define COLD                                                                                                           \
-    "m40000,m101 m40000,m103 m40000,m105 m40000,m107 m40000,m109 m40000,m111 m40000,m113 d0,d2,d4,d6,d8,d10,d12 m9"
+    "m30000,m101 m30000,m103 m30000,m105 m30000,m107 m30000,m109 m30000,m111 m30000,m113 d0,d2,d4,d6,d8,d10,d12 m9"
 /* The log fills with reports (each with an event) that are then forgotten. */
 #define LOGS                                                                                                           \
     "m100 e0 m101,m102,m103,m104,m105,m106,m107,m108,m109,m110,m111,m112,m113,m114,m115,m116,m117,m118,m119,m120 "     \

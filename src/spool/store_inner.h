@@ -120,7 +120,7 @@ struct spool_store {
     struct compaction *compaction; /* NULL: none is under way */
     struct os_queue *copy_queue;
     uint64_t compact_at;     /* then it is looked whether there is something to do */
-    uint64_t log_live;       /* what the last compaction of the log left, ... */
+    uint64_t events_then;    /* bytes of events that the last compaction of the log left, ... */
     uint64_t mail_live_then; /* ... and what mail was live then */
 };
 
