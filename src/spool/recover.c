@@ -33,7 +33,11 @@ static void quarantine_file(struct spool_store *store, uint64_t number, const ch
     ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->quarantine_dir, .after = &ops[0] };
     ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[1] };
     os_run_ops(store->os, ops, 3);
-    store_alarm(store, "segment %s: %s; it is in quarantine/", name, why);
+    if (ops[0].status == OS_OK)
+        store_alarm(store, "segment %s: %s; it is in quarantine/", name, why);
+    else
+        store_alarm(store, "segment %s: %s, and it cannot be moved to quarantine/: %s; it is left alone", name, why,
+                    os_status_text(ops[0].status));
 }
 
 /* Only looks: a spool that must be refused is refused before anything is changed (H149). */

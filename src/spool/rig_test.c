@@ -76,6 +76,7 @@ static void on_alarm(void *ctx, struct view text)
     rig->alarms++;
     for (size_t i = 0; i < text.len; i++)
         rig->damages += view_starts(view_slice(text, i, text.len), VIEW("damaged"));
+    rig->left_alone += view_ends_nocase(text, VIEW("left alone"));
     if (rig->loud)
         printf("  alarm: %.*s\n", VIEW_FORMAT(text));
 }

@@ -70,6 +70,7 @@ struct rig {
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
     unsigned damages; /* alarms that speak of damage */
+    int left_alone;   /* alarms about what could not be put away */
     bool closing, loud;
     bool opened, refused;
     unsigned moves;                   /* messages that compaction put elsewhere */
