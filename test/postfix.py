@@ -28,6 +28,7 @@ inet_interfaces = {address}
 inet_protocols = ipv4
 mydestination =
 mynetworks = 127.0.0.0/8
+local_header_rewrite_clients =
 alias_maps =
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no

@@ -14,7 +14,7 @@
 #include "smtp/path.h"
 
 /* More than anybody needs: RFC 5321 section 5.1 wants two addresses tried at least, and gives us the choice (H96). */
-#define DELIVER_MX_HOSTS_MAX          10
+#define DELIVER_MX_HOSTS_MAX          16
 #define DELIVER_MX_HOST_ADDRESSES_MAX 4 /* of one host; two of each family when it has both */
 #define DELIVER_MX_TARGETS_MAX        (DELIVER_MX_HOSTS_MAX * DELIVER_MX_HOST_ADDRESSES_MAX)
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/view.h"
 #include "gonets/gonets.h"
 
 static const struct gonets_command commands[] = {
@@ -12,6 +13,12 @@ static const struct gonets_command commands[] = {
     { "status", "shows the processes of the running server", gonets_status },
     { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool, or look into one", gonets_spool },
+};
+
+/* Names under which other programs know it. */
+static const struct gonets_command names[] = {
+    { "sendmail", NULL, gonets_sendmail },
+    { "newaliases", NULL, gonets_newaliases },
 };
 
 int gonets_wrong(const char *command, const char *what, const char *word)
@@ -31,8 +38,18 @@ static void help(FILE *to)
     fputs("\ngonets COMMAND --help tells the options; the manual is gonets(1) and gonets-COMMAND(1).\n", to);
 }
 
+static struct view called_as(const char *path)
+{
+    struct view name = view_of(path);
+    size_t slash = view_find_last(name, '/');
+    return slash < name.len ? view_slice(name, slash + 1, name.len) : name;
+}
+
 int main(int argc, char **argv)
 {
+    for (size_t i = 0; argc && i < sizeof names / sizeof names[0]; i++)
+        if (view_equal(called_as(argv[0]), view_of(names[i].name)))
+            return names[i].run(argc, argv);
     if (argc < 2) {
         help(stderr);
         return GONETS_USAGE;

@@ -46,7 +46,7 @@ bool gonets_server_option(struct gonets_server *server, int argc, char **argv, i
 }
 
 /* A configuration with an error tells where the spool is all the same: to see the errors, or how the server is. */
-static int find_spool(struct os *os, const struct gonets_server *server, struct buffer *path)
+int gonets_find_spool(struct os *os, const struct gonets_server *server, struct buffer *path)
 {
     struct conf_files files = { os, 0 };
     struct conf_source source = conf_files_source(&files);
@@ -78,7 +78,7 @@ int gonets_reach(struct os *os, const struct gonets_server *server, struct os_li
     char memory[CONF_PATH_MAX + 1];
     struct buffer path = BUFFER_OF(memory);
     enum os_status status;
-    int code = find_spool(os, server, &path);
+    int code = gonets_find_spool(os, server, &path);
     if (code != GONETS_OK)
         return code;
     struct os_dir *dir = os_dir_path(os, memory, &status);

@@ -18,11 +18,14 @@ struct gonets_server {
  * configuration is to be freed in both cases. */
 bool gonets_read_conf(struct os *os, const char *file, struct conf *conf);
 
+/* Where its spool is, ended by a NUL; path: CONF_PATH_MAX + 1 bytes. An exit code; what is wrong was said. */
+int gonets_find_spool(struct os *os, const struct gonets_server *server, struct buffer *path);
+
 /* The link to the server; an exit code, and why it is not GONETS_OK was said. */
 int gonets_reach(struct os *os, const struct gonets_server *server, struct os_link **link);
 
-/* Asks, and waits for the answer, whose text is printed. process is called for each IPC_PROCESS that comes before it. An exit
- * code. */
+/* Asks, and waits for the answer, whose text is printed. process is called for each IPC_PROCESS that comes before it.
+ * An exit code. */
 int gonets_ask(const struct gonets_server *server, enum ipc_command what,
                void (*process)(void *ctx, const struct ipc_process *process), void *ctx);
 

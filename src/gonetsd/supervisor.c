@@ -28,11 +28,14 @@ static const struct kind kinds[] = {
     { IPC_QMGR, "qmgr", "queue" },
     { IPC_AUTH, "auth", "auth" },
     { IPC_LOCAL, "local", NULL },
+    { IPC_RESOLVER, "resolver", "resolver" },
+    { IPC_SMTP, "smtp", "smtp" },
     { IPC_SMTPD, "smtpd", "smtpd" },
 };
 
 /* Who is joined to whom. */
-static const enum ipc_role pairs[][2] = { { IPC_SMTPD, IPC_QMGR }, { IPC_SMTPD, IPC_AUTH }, { IPC_QMGR, IPC_LOCAL } };
+static const enum ipc_role pairs[][2] = { { IPC_SMTPD, IPC_QMGR }, { IPC_SMTPD, IPC_AUTH },    { IPC_QMGR, IPC_LOCAL },
+                                          { IPC_QMGR, IPC_SMTP },  { IPC_SMTP, IPC_RESOLVER } };
 
 static void start_child(struct child *c);
 
@@ -227,12 +230,15 @@ static void tell_stop(struct supervisor *sv, enum ipc_role role)
 /* First no new mail, then no new deliveries, at last the queue: each finishes what it owes the next. */
 static void go_on_stopping(struct supervisor *sv)
 {
-    static const enum ipc_role order[] = { IPC_SMTPD, IPC_LOCAL, IPC_AUTH, IPC_QMGR };
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        if (any_running(sv, order[i])) {
-            tell_stop(sv, order[i]);
+    static const enum ipc_role stages[][2] = {
+        { IPC_SMTPD, IPC_SMTPD }, { IPC_LOCAL, IPC_SMTP }, { IPC_AUTH, IPC_RESOLVER }, { IPC_QMGR, IPC_QMGR }
+    };
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        tell_stop(sv, stages[i][0]);
+        tell_stop(sv, stages[i][1]);
+        if (any_running(sv, stages[i][0]) || any_running(sv, stages[i][1]))
             return;
-        }
+    }
     event_note(&sv->log, "stopped", VIEW("all roles have ended"));
     os_stop(sv->os, sv->exit_code);
 }
@@ -434,10 +440,19 @@ static bool add_child(struct supervisor *sv, enum ipc_role role, uint32_t instan
 
 /* ---- the supervisor ---- */
 
+/* Sending takes less of a processor than receiving, which makes messages durable. */
+static unsigned count_of(const struct supervisor *sv, enum ipc_role role)
+{
+    unsigned workers = sv->setup.workers;
+    if (role == IPC_SMTP)
+        return workers > 1 ? workers / 2 : 1;
+    return role == IPC_SMTPD ? workers : 1;
+}
+
 static bool add_children(struct supervisor *sv)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        unsigned count = kinds[i].role == IPC_SMTPD ? sv->setup.workers : 1;
+        unsigned count = count_of(sv, kinds[i].role);
         for (unsigned n = 0; n < count; n++)
             if (!add_child(sv, kinds[i].role, n))
                 return false;

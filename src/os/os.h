@@ -278,6 +278,22 @@ struct os_dns_query {
 
 void os_dns_ask(struct os *os, struct os_dns_query *query);
 
+/* Who is asked, instead of the machine's own name servers. */
+enum os_dns_source_kind {
+    OS_DNS_FORWARD,  /* server: for everything; several may be given */
+    OS_DNS_STUB,     /* server has zone and what is below */
+    OS_DNS_INSECURE, /* zone need not be signed, whatever its parent says */
+};
+
+struct os_dns_source {
+    enum os_dns_source_kind kind;
+    const char *zone;
+    struct address server;
+};
+
+/* Before the first question. false: one of them is no good, or no memory; then every answer is OS_DNS_TROUBLE. */
+bool os_dns_use(struct os *os, const struct os_dns_source *sources, size_t count);
+
 /* ---- users ---- */
 
 struct os_user {

@@ -65,6 +65,7 @@ struct processes {
 struct resolver {
     const char *forwarder, *anchors;
     struct ub_ctx *context; /* NULL: no query yet */
+    bool unusable;          /* what it was told to use is no good */
     uv_poll_t *poll;
     struct os_dns_query *failed; /* could not be asked; told at the end of the turn */
     struct os_task tell_failed;

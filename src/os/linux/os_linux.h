@@ -40,6 +40,14 @@ bool os_linux_enter(const char *dir, const char *account);
 #define OS_LINUX_PATH_SIZE 4096
 const char *os_linux_command(const char *typed, char whole[OS_LINUX_PATH_SIZE]);
 
+/* For commands that are called by people: the account that calls (the real one), its owner's name, the name of the machine.
+ * false: no memory, or there is no name. */
+struct os_linux_invoker {
+    char user[256], full_name[256], host[256];
+};
+bool os_linux_invoker(struct os_linux_invoker *who);
+const char *os_linux_variable(const char *name); /* of the environment; NULL: not set */
+
 /* Replaces the process by `program`, which lies beside the running one, or else in the folder `otherwise`. Returns only when that
  * failed; said why on standard error. argv[0] is the program's name. */
 void os_linux_exec(const char *otherwise, const char *const argv[]);
