@@ -53,14 +53,14 @@ static void pack_counts(struct buffer *to, const struct ipc_counts *m)
 {
     pack_u64(to, m->sessions);
     pack_u64(to, m->active);
-    pack_u64(to, m->waiting);
+    pack_u64(to, m->messages);
 }
 
 static void unpack_counts(struct unpack *from, struct ipc_counts *m)
 {
     m->sessions = unpack_u64(from);
     m->active = unpack_u64(from);
-    m->waiting = unpack_u64(from);
+    m->messages = unpack_u64(from);
 }
 
 void ipc_counts_pack(struct buffer *to, const struct ipc_counts *m)
@@ -244,6 +244,24 @@ bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
     m->uncertain = unpack_u8(from) != 0;
     return unpack_done(from) && m->outcome >= IPC_DELIVERED && m->outcome <= IPC_FAILED && m->reach <= IPC_UNREACHED &&
            m->text.len <= IPC_TEXT_MAX && m->remote.len <= IPC_REMOTE_MAX;
+}
+
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m)
+{
+    ipc_type_pack(to, type);
+    pack_u8(to, m->kind);
+    pack_u8(to, m->result);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+}
+
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m)
+{
+    m->kind = unpack_u8(from);
+    m->result = unpack_u8(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    return unpack_done(from);
 }
 
 void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m)

@@ -8,7 +8,7 @@
     {                                                                                                                  \
         literal, sizeof(literal) - 1                                                                                   \
     } /* a struct view in a table */
-#define HOUR_US 3600000000u
+#define HOUR_US 3600000000ull
 #define NOW_US  (1000000ull * HOUR_US)
 
 static struct queue_entry entry(void)
