@@ -20,6 +20,7 @@ struct bench {
     struct stored stored[STORED];
     struct ipc supervisor, qmgr;
     struct os_child *child;
+    struct os_task flush;
     const char *dir, *port;
     unsigned messages, at_a_time, started, done;
     double begin_s, end_s;
@@ -68,7 +69,7 @@ static void start_one(struct bench *bench)
     ipc_relay_job_pack(&frame, &(struct ipc_relay_job){ stored->id, 1, stored->place.offset, stored->place.content_size,
                                                         stored->place.head_size, VIEW("hub"), VIEW("example.org"),
                                                         buffer_view(&recipients) });
-    ipc_send(&bench->qmgr, buffer_view(&frame));
+    ipc_add(&bench->qmgr, buffer_view(&frame));
 }
 
 static void take_result(struct bench *bench, struct unpack *body)
@@ -81,13 +82,20 @@ static void take_result(struct bench *bench, struct unpack *body)
         exit(1);
     }
     ipc_kept_pack(&frame, &(struct ipc_kept){ m.id, m.recipient });
-    ipc_send(&bench->qmgr, buffer_view(&frame));
+    ipc_add(&bench->qmgr, buffer_view(&frame));
     if (bench->started < bench->messages)
         start_one(bench);
+    os_later(bench->os, &bench->flush);
     if (++bench->done < bench->messages)
         return;
     bench->end_s = now_s();
     send_type(&bench->supervisor, IPC_STOP);
+}
+
+static void flush(void *ctx)
+{
+    struct bench *bench = ctx;
+    ipc_flush(&bench->qmgr);
 }
 
 static void on_qmgr_frame(void *ctx, uint8_t type, struct unpack *body, struct os_handle *handle)
@@ -126,6 +134,7 @@ static void on_supervisor_frame(void *ctx, uint8_t type, struct unpack *body, st
     bench->begin_s = now_s();
     while (bench->started < bench->messages && bench->started < bench->at_a_time)
         start_one(bench);
+    ipc_flush(&bench->qmgr);
 }
 
 static void on_exit_of(void *ctx, int code)
@@ -197,6 +206,7 @@ int main(int argc, char **argv)
     bench.os = argc > 2 ? os_linux_new(roles, 1) : NULL;
     if (!bench.os)
         return 64;
+    bench.flush = (struct os_task){ flush, &bench, NULL, false };
     bench.dir = argv[1];
     bench.port = argv[2];
     bench.messages = number(argc, argv, 3, 20000);

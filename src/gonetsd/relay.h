@@ -195,7 +195,7 @@ struct relay {
     struct map recipients, destinations, questions;
     uint64_t last_ticket;
     uint32_t owed_credit;
-    struct os_task say_credit;
+    struct os_task say; /* credit and results, at the end of the turn */
     struct list woken;             /* destinations */
     struct list short_of_sessions; /* destinations that wait for the end of any session */
     struct os_task work;
