@@ -35,14 +35,18 @@ static bool parse_table(struct conf_parser *p, const struct conf_reference *refe
 /* One option of a mailbox; *seen: bit for each that was there. */
 static bool parse_option(struct conf_parser *p, struct conf_action *action, unsigned *seen)
 {
-    static const char *const options[] = { "user", "users", "aliases", NULL };
+    static const char *const maildir[] = { "user", "users", "aliases", NULL };
+    static const char *const mbox[] = { "user", "users", "aliases", "biff", NULL };
     const struct conf_reference users = { .use = CONF_USE_USERS, .table = &action->users };
     const struct conf_reference aliases = { .use = CONF_USE_ALIASES, .table = &action->aliases };
-    int option = conf_choose(p, options);
+    int option = conf_choose(p, action->kind == CONF_MBOX ? mbox : maildir);
     if (option < 0)
         return false;
+    action->biff |= option == 3;
     bool again = *seen >> option & 1;
     *seen |= 1u << option;
+    if (option == 3)
+        return true;
     return option == 0 ? parse_user(p, action) : parse_table(p, option == 1 ? &users : &aliases, again);
 }
 

@@ -139,6 +139,8 @@ static void print_action(struct buffer *to, const struct conf_action *action)
     }
     add_table(to, " users ", action->users);
     add_table(to, " aliases ", action->aliases);
+    if (action->biff)
+        buffer_add_text(to, " biff");
     if (action->kind == CONF_RELAY)
         add_relay(to, action);
     buffer_add_char(to, '\n');

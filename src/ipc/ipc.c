@@ -64,6 +64,17 @@ void ipc_close(struct ipc *ipc)
     shut(ipc);
 }
 
+struct os_link *ipc_detach(struct ipc *ipc)
+{
+    struct os_link *link = ipc_is_open(ipc) ? ipc->link : NULL;
+    if (!link)
+        return NULL;
+    os_link_watch(link, 0, NULL, NULL);
+    ipc->link = NULL;
+    drop_waiting(ipc);
+    return link;
+}
+
 bool ipc_is_open(const struct ipc *ipc)
 {
     return ipc->link && !ipc->ended;

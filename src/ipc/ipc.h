@@ -33,6 +33,8 @@ struct ipc {
 
 void ipc_open(struct ipc *ipc, struct os *os, struct os_link *link, const struct ipc_owner *owner);
 void ipc_close(struct ipc *ipc); /* no callback comes after it; what waits is dropped */
+/* Gives the link up without closing it, with what is unread in it; what waits to be sent is dropped. NULL: it was closed. */
+struct os_link *ipc_detach(struct ipc *ipc);
 bool ipc_is_open(const struct ipc *ipc);
 /* Nothing is waiting: the next frame goes out at once unless the other side is full at this moment. */
 bool ipc_ready(const struct ipc *ipc);

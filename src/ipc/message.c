@@ -37,12 +37,102 @@ void ipc_config_pack(struct buffer *to, const struct ipc_config *m)
 {
     ipc_type_pack(to, IPC_CONFIG);
     pack_u8(to, m->last);
+    pack_u64(to, m->generation);
     pack_view(to, m->text);
 }
 
 bool ipc_config_unpack(struct unpack *from, struct ipc_config *m)
 {
     m->last = unpack_u8(from) != 0;
+    m->generation = unpack_u64(from);
+    m->text = unpack_view(from);
+    return unpack_done(from);
+}
+
+static void pack_counts(struct buffer *to, const struct ipc_counts *m)
+{
+    pack_u64(to, m->sessions);
+    pack_u64(to, m->active);
+    pack_u64(to, m->messages);
+}
+
+static void unpack_counts(struct unpack *from, struct ipc_counts *m)
+{
+    m->sessions = unpack_u64(from);
+    m->active = unpack_u64(from);
+    m->messages = unpack_u64(from);
+}
+
+void ipc_counts_pack(struct buffer *to, const struct ipc_counts *m)
+{
+    ipc_type_pack(to, IPC_COUNTS);
+    pack_counts(to, m);
+}
+
+bool ipc_counts_unpack(struct unpack *from, struct ipc_counts *m)
+{
+    unpack_counts(from, m);
+    return unpack_done(from);
+}
+
+void ipc_reloaded_pack(struct buffer *to, uint64_t generation)
+{
+    ipc_type_pack(to, IPC_RELOADED);
+    pack_u64(to, generation);
+}
+
+bool ipc_reloaded_unpack(struct unpack *from, uint64_t *generation)
+{
+    *generation = unpack_u64(from);
+    return unpack_done(from);
+}
+
+void ipc_command_pack(struct buffer *to, uint8_t command)
+{
+    ipc_type_pack(to, IPC_COMMAND);
+    pack_u8(to, command);
+}
+
+bool ipc_command_unpack(struct unpack *from, uint8_t *command)
+{
+    *command = unpack_u8(from);
+    return unpack_done(from);
+}
+
+void ipc_process_pack(struct buffer *to, const struct ipc_process *m)
+{
+    ipc_type_pack(to, IPC_PROCESS);
+    pack_view(to, m->role);
+    pack_u32(to, m->instance);
+    pack_u64(to, m->number);
+    pack_u64(to, m->uptime_us);
+    pack_u64(to, m->generation);
+    pack_u64(to, m->starts);
+    pack_counts(to, &m->counts);
+}
+
+bool ipc_process_unpack(struct unpack *from, struct ipc_process *m)
+{
+    m->role = unpack_view(from);
+    m->instance = unpack_u32(from);
+    m->number = unpack_u64(from);
+    m->uptime_us = unpack_u64(from);
+    m->generation = unpack_u64(from);
+    m->starts = unpack_u64(from);
+    unpack_counts(from, &m->counts);
+    return unpack_done(from);
+}
+
+void ipc_answer_pack(struct buffer *to, const struct ipc_answer *m)
+{
+    ipc_type_pack(to, IPC_ANSWER);
+    pack_u8(to, m->code);
+    pack_view(to, m->text);
+}
+
+bool ipc_answer_unpack(struct unpack *from, struct ipc_answer *m)
+{
+    m->code = unpack_u8(from);
     m->text = unpack_view(from);
     return unpack_done(from);
 }
@@ -156,6 +246,24 @@ bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
            m->text.len <= IPC_TEXT_MAX && m->remote.len <= IPC_REMOTE_MAX;
 }
 
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m)
+{
+    ipc_type_pack(to, type);
+    pack_u8(to, m->kind);
+    pack_u8(to, m->result);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+}
+
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m)
+{
+    m->kind = unpack_u8(from);
+    m->result = unpack_u8(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    return unpack_done(from);
+}
+
 void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m)
 {
     ipc_type_pack(to, IPC_KEPT);
@@ -239,6 +347,7 @@ void ipc_mail_job_pack(struct buffer *to, const struct ipc_mail_job *m)
     pack_u32(to, m->owner);
     pack_view(to, m->base);
     pack_view(to, m->rest);
+    pack_view(to, m->biff);
 }
 
 bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
@@ -253,6 +362,7 @@ bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
     m->owner = unpack_u32(from);
     m->base = unpack_view(from);
     m->rest = unpack_view(from);
+    m->biff = unpack_view(from);
     return unpack_done(from) && !view_has(m->base, '\0') && !view_has(m->rest, '\0');
 }
 

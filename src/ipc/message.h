@@ -14,10 +14,13 @@ enum ipc_type {
     /* supervisor -> role */
     IPC_CONFIG = 10, /* a piece of the configuration's text, in order; `last` ends it */
     IPC_HANDLE,      /* something to work with, attached */
-    IPC_START,       /* everything is there */
+    IPC_START,       /* everything is there; after a new configuration: it is in force from now on */
     IPC_STOP,        /* finish what is owed, then exit */
+    IPC_COUNT,       /* how much is there to do? */
     /* role -> supervisor */
     IPC_READY = 20, /* working */
+    IPC_RELOADED,   /* working by the configuration of this generation */
+    IPC_COUNTS,
     /* smtpd -> qmgr */
     IPC_NEED = 30, /* segments wanted */
     IPC_HELD,      /* a segment I hold, with what is durable in it: said to a new qmgr, ended by IPC_HELD_END */
@@ -47,9 +50,16 @@ enum ipc_type {
     /* smtp -> resolver and back */
     IPC_RESOLVE = 100,
     IPC_RESOLVED,
+    /* command -> supervisor and back, over a link of the control socket */
+    IPC_COMMAND = 110,
+    IPC_PROCESS, /* status: one for each process */
+    IPC_ANSWER,  /* the last frame */
+    /* command <-> qmgr, over the link that the supervisor handed on */
+    IPC_ORDER,
+    IPC_ORDERED, /* the answer to each */
 };
 
-enum ipc_role { IPC_SUPERVISOR = 1, IPC_SMTPD, IPC_QMGR, IPC_LOCAL, IPC_MAILBOX, IPC_AUTH, IPC_SMTP, IPC_RESOLVER };
+enum ipc_role { IPC_SUPERVISOR = 1, IPC_SMTPD, IPC_QMGR, IPC_LOCAL, IPC_MAILBOX, IPC_AUTH, IPC_SMTP, IPC_RESOLVER, IPC_COMMANDER };
 
 struct ipc_hello {
     uint16_t version; /* IPC_VERSION, else the link is refused (H149) */
@@ -59,7 +69,48 @@ struct ipc_hello {
 
 struct ipc_config {
     bool last;
+    uint64_t generation; /* from 1, grows with each reload */
     struct view text;
+};
+
+struct ipc_counts { /* of one role; what does not apply is 0 */
+    uint64_t sessions; /* connections, in or out */
+    uint64_t active;   /* recipients being delivered */
+    uint64_t messages; /* in the queue */
+};
+
+/* IPC_COMMAND_QUEUE: the supervisor hands the link on to qmgr, as IPC_A_LINK of role IPC_COMMANDER; what the two say to each
+ * other begins with the IPC_HELLO of qmgr. */
+enum ipc_command { IPC_COMMAND_RELOAD = 1, IPC_COMMAND_STATUS, IPC_COMMAND_QUEUE };
+
+struct ipc_process {
+    struct view role;
+    uint32_t instance;
+    uint64_t number; /* pid; 0: not running at the moment */
+    uint64_t uptime_us, generation;
+    uint64_t starts; /* how often it was started */
+    struct ipc_counts counts;
+};
+
+enum ipc_order_kind { IPC_ORDER_RETRY = 1, IPC_ORDER_HOLD, IPC_ORDER_RELEASE, IPC_ORDER_FAIL, IPC_ORDER_DELETE };
+enum ipc_order_result {
+    IPC_ORDER_DONE,
+    IPC_ORDER_GONE,    /* it is not in the queue any more */
+    IPC_ORDER_BUSY,    /* it is being served at this moment */
+    IPC_ORDER_NOT_SO,  /* nothing to release, held already */
+    IPC_ORDER_TROUBLE, /* no memory, or the spool is not open yet */
+};
+
+struct ipc_order { /* about one recipient */
+    uint8_t kind;   /* enum ipc_order_kind */
+    uint8_t result; /* enum ipc_order_result, of IPC_ORDERED */
+    struct mail_id id;
+    uint32_t recipient;
+};
+
+struct ipc_answer {
+    uint8_t code;     /* of sysexits(3), for the command to end with */
+    struct view text; /* lines */
 };
 
 enum ipc_what { IPC_A_LISTENER = 1, IPC_A_LINK, IPC_A_SPOOL, IPC_A_LOCK, IPC_A_MAIL_DIR };
@@ -154,6 +205,7 @@ struct ipc_mail_job {
     bool mbox;
     uint32_t owner;         /* to whom an mbox must belong; UINT32_MAX: anybody */
     struct view base, rest; /* struct deliver_place; no NUL in them */
+    struct view biff;       /* mbox: whom to tell that mail has come; empty: nobody */
 };
 
 struct ipc_resolve {
@@ -174,6 +226,18 @@ void ipc_hello_pack(struct buffer *to, const struct ipc_hello *m);
 bool ipc_hello_unpack(struct unpack *from, struct ipc_hello *m);
 void ipc_config_pack(struct buffer *to, const struct ipc_config *m);
 bool ipc_config_unpack(struct unpack *from, struct ipc_config *m);
+void ipc_counts_pack(struct buffer *to, const struct ipc_counts *m);
+bool ipc_counts_unpack(struct unpack *from, struct ipc_counts *m);
+void ipc_reloaded_pack(struct buffer *to, uint64_t generation);
+bool ipc_reloaded_unpack(struct unpack *from, uint64_t *generation);
+void ipc_command_pack(struct buffer *to, uint8_t command); /* enum ipc_command */
+bool ipc_command_unpack(struct unpack *from, uint8_t *command);
+void ipc_process_pack(struct buffer *to, const struct ipc_process *m);
+bool ipc_process_unpack(struct unpack *from, struct ipc_process *m);
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m);
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m);
+void ipc_answer_pack(struct buffer *to, const struct ipc_answer *m);
+bool ipc_answer_unpack(struct unpack *from, struct ipc_answer *m);
 void ipc_handle_pack(struct buffer *to, const struct ipc_handle *m);
 bool ipc_handle_unpack(struct unpack *from, struct ipc_handle *m);
 void ipc_segment_pack(struct buffer *to, enum ipc_type type, const struct ipc_segment *m);
@@ -208,7 +272,7 @@ bool ipc_resolved_unpack(struct unpack *from, struct ipc_resolved *m); /* the re
 /* The list of records in it. */
 void ipc_record_add(struct buffer *to, struct view rdata);
 bool ipc_record_next(struct view *rest, struct view *rdata); /* false: the end, or malformed */
-/* Frames that are only their type: IPC_START, IPC_STOP, IPC_READY, IPC_HELD_END. */
+/* Frames that are only their type: IPC_START, IPC_STOP, IPC_COUNT, IPC_READY, IPC_HELD_END. */
 void ipc_type_pack(struct buffer *to, enum ipc_type type);
 
 #endif

@@ -113,7 +113,8 @@ void os_stream_close(struct os_stream *stream);
 enum os_status os_connect(struct os *os, const struct address *to, const struct address *from, struct os_stream **stream);
 
 /* An address of :: takes IPv6 and IPv4. The first call for an address fails with OS_IN_USE when anybody else has it; further ones
- * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. */
+ * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. A socket that a manager of
+ * services has opened for us at this address is taken in place of a new one. */
 enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener, struct address *bound);
 /* OS_OK, OS_AGAIN or an error. OS_TOO_MANY: we are out of handles; the connection that waited was closed, and where
  * that was not possible the watch rests for a moment (H88). */
@@ -150,6 +151,13 @@ enum os_status os_link_receive(struct os_link *link, struct buffer *to, struct o
 void os_link_watch(struct os_link *link, unsigned wanted, os_event *on, void *ctx);
 void os_link_close(struct os_link *link);
 void os_handle_close(struct os_handle *handle);
+
+/* Commands of the administrator reach this process, which is the only one to do so, by a name in a folder: on(ctx, link) for
+ * each that comes, whose link it owns from then on. Let in are root and who we are ourselves. A name that is there is
+ * replaced: who holds the lock of the folder is the only server. os/mem: nobody comes. */
+enum os_status os_control(struct os *os, struct os_dir *dir, const char *name,
+                          void (*on)(void *ctx, struct os_link *link), void *ctx);
+void os_control_end(struct os *os, struct os_dir *dir, const char *name);
 
 /* ---- files ---- */
 
@@ -327,6 +335,14 @@ uint64_t os_child_number(struct os_child *child); /* what an administrator sees 
 
 enum os_signal { OS_SIGNAL_STOP, OS_SIGNAL_RELOAD };
 void os_on_signal(struct os *os, void (*on)(void *ctx, enum os_signal signal), void *ctx);
+
+/* One datagram to a port of 127.0.0.1, for whoever may listen there. Nobody hears whether it came. */
+void os_notify(struct os *os, uint16_t port, struct view text);
+
+/* Tells the manager of services that started us, if one did, of our state: lines as in sd_notify(3). */
+void os_service(struct os *os, struct view state);
+/* It wants to hear WATCHDOG=1 at least so often; 0: it does not. */
+uint64_t os_watchdog_us(struct os *os);
 
 /* One line (without its end) to the log; cut at 4095 bytes, with '?' for controls. Never waits: what the log does not
  * take is counted and said later (H94). */

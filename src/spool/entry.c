@@ -5,8 +5,7 @@
 #include "base/crc32c.h"
 #include "spool/writer_inner.h"
 
-#define SPILL_MIN  (32u << 10) /* less is not worth a file of its own */
-#define FACTS_ROOM 256         /* tags of facts and pieces beside what is counted */
+#define SPILL_MIN (32u << 10) /* less is not worth a file of its own */
 
 struct spool_entry *spool_entry_new(struct spool_writer *writer)
 {
@@ -136,44 +135,12 @@ static void message_done(struct record *record, bool ok)
     entry_end((struct spool_entry *)((char *)record - offsetof(struct spool_entry, record)), ok);
 }
 
-static void add_facts(struct buffer *to, const struct mail_facts *facts)
-{
-    size_t place = spool_tag_open(to, SPOOL_TAG_FACTS);
-    mail_facts_pack(to, facts);
-    spool_tag_close(to, place);
-}
-
-static void add_pieces(struct buffer *to, struct view front, struct view ranges)
-{
-    size_t place = spool_tag_open(to, SPOOL_TAG_PIECES);
-    if (front.len)
-        piece_add_insert(to, front);
-    buffer_add(to, ranges);
-    spool_tag_close(to, place);
-}
-
 bool entry_build_head(struct spool_entry *entry, struct view tags, struct view front, const struct mail_facts *facts,
                       struct view ranges)
 {
-    if (tags.len > HEAD_MAX || front.len > HEAD_MAX || ranges.len > HEAD_MAX)
-        return false;
-    size_t room = tags.len + front.len + ranges.len + FACTS_ROOM;
-    char *memory = room <= HEAD_MAX ? malloc(RECORD_ROOM + room) : NULL;
-    if (!memory)
-        return false;
-    struct buffer head;
-    buffer_init(&head, memory + RECORD_HEADER_SIZE, room);
-    buffer_add(&head, tags);
-    add_facts(&head, facts);
-    add_pieces(&head, front, ranges);
-    if (head.full) {
-        free(memory);
-        return false;
-    }
     entry->record.type = RECORD_MESSAGE;
-    entry->record.head = memory;
-    entry->record.head_size = (uint32_t)head.len;
-    return true;
+    entry->record.head = message_head_new(NULL, tags, front, facts, ranges, &entry->record.head_size);
+    return entry->record.head != NULL;
 }
 
 bool spool_entry_finish(struct spool_entry *entry, struct view tags, struct view front, const struct mail_facts *facts,

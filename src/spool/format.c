@@ -124,6 +124,7 @@ void seal_put(char to[SEAL_SIZE], const struct segment_header *segment, const st
     put_u64(to + 24, seal->footer_size);
     put_u32(to + 32, seal->footer_crc);
     put_u32(to + 36, seal->footer);
+    put_u32(to + 40, seal->annuls);
     put_u32(to + SEAL_SIZE - 4, sum(seed_of(segment->number), to, SEAL_SIZE - 4));
 }
 
@@ -133,7 +134,7 @@ bool seal_get(struct view from, const struct segment_header *segment, struct sea
         get_u32(from.at + SEAL_SIZE - 4) != sum(seed_of(segment->number), from.at, SEAL_SIZE - 4))
         return false;
     *seal = (struct seal){ get_u64(from.at + 16), get_u64(from.at + 24), get_u32(from.at + 32),
-                           get_u32(from.at + 36) != 0 };
+                           get_u32(from.at + 36) != 0, get_u32(from.at + 40) };
     return seal->end >= DATA_START && seal->end <= SEGMENT_MAX && seal->end % SPOOL_BLOCK == 0 &&
            seal->footer_size <= FOOTER_MAX;
 }

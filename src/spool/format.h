@@ -44,7 +44,8 @@ struct seal {
     uint64_t end; /* of the groups; the footer begins there */
     uint64_t footer_size;
     uint32_t footer_crc;
-    bool footer; /* there is one */
+    bool footer;     /* there is one */
+    uint32_t annuls; /* segments that it annuls: those records are wanted before all others */
 };
 
 struct group_header {

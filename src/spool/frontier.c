@@ -44,7 +44,7 @@ void store_quarantine_bytes(struct spool_store *store, struct segment *segment, 
     os_run_ops(store->os, end, 3);
 }
 
-static void found_damage(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to)
+void frontier_damage(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to)
 {
     segment->damaged = true;
     store_quarantine_bytes(store, segment, from, to);
@@ -57,7 +57,7 @@ static void found_message(struct spool_store *store, struct segment *segment, co
 {
     struct spool_message message;
     if (!message_of_record(segment->number, record, head, &message)) {
-        found_damage(store, segment, record->place, record->place + record_size(record));
+        frontier_damage(store, segment, record->place, record->place + record_size(record));
         return;
     }
     segment->live++;
@@ -87,7 +87,7 @@ void frontier_step(struct spool_store *store, struct segment *segment, enum walk
 {
     struct walk *walk = &segment->walk;
     if (step == WALK_DAMAGE) {
-        found_damage(store, segment, walk->damage_from, walk->damage_to);
+        frontier_damage(store, segment, walk->damage_from, walk->damage_to);
         return;
     }
     if (step != WALK_RECORD)

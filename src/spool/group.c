@@ -60,6 +60,29 @@ uint64_t group_record_size(const struct record *record)
     return record_size(&header);
 }
 
+/* Records that lie side by side in memory are one slice: a group takes any number of those. */
+static void add_slice(struct group *group, const char *at, size_t len)
+{
+    struct os_slice *last = &group->slices[group->count - 1];
+    if ((const char *)last->at + last->len == at)
+        last->len += len;
+    else
+        group->slices[group->count++] = (struct os_slice){ at, len };
+}
+
+struct group_mark group_mark(const struct group *group)
+{
+    return (struct group_mark){ group->header, group->count, group->count ? group->slices[group->count - 1].len : 0 };
+}
+
+void group_rewind(struct group *group, const struct group_mark *mark)
+{
+    group->header = mark->header;
+    group->count = mark->count;
+    if (mark->count)
+        group->slices[mark->count - 1].len = mark->last_len;
+}
+
 bool group_add(struct group *group, struct record *record)
 {
     size_t blocks = 0;
@@ -73,10 +96,10 @@ bool group_add(struct group *group, struct record *record)
     record_header_put(record->head, group->number, group->nonce, &header);
     size_t front = record_body_at(&header);
     memset(record->head + RECORD_HEADER_SIZE + record->head_size, 0, front - RECORD_HEADER_SIZE - record->head_size);
-    group->slices[group->count++] = (struct os_slice){ record->head, front };
+    add_slice(group, record->head, front);
     for (const struct block *block = record->body; block; block = block->next)
         if (block->used)
-            group->slices[group->count++] = (struct os_slice){ block->bytes, block->used };
+            add_slice(group, block->bytes, block->used);
     group->header.length += record_size(&header);
     group->header.records++;
     group->header.annuls += record->type == RECORD_ANNUL;

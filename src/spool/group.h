@@ -18,6 +18,7 @@ struct block {
 /* A record that waits to be written, or is being written. Its owner keeps it until done. */
 struct record {
     struct list link;
+    bool joined; /* to the one before it: both are in one group, or neither */
     enum record_type type;
     char *head;         /* RECORD_HEADER_SIZE bytes of room, the head, 7 bytes of room */
     uint32_t head_size; /* of the head alone */
@@ -26,6 +27,7 @@ struct record {
     uint32_t body_crc;
     uint64_t place; /* where it was put */
     void (*done)(struct record *record, bool ok);
+    void *ctx; /* of done, if it wants one */
 };
 
 struct group {
@@ -43,6 +45,13 @@ void group_begin(struct group *group, uint64_t number, uint64_t nonce, const str
 uint64_t group_record_size(const struct record *record);
 /* Puts the record at the end. False: no memory, or too many slices; nothing changed. */
 bool group_add(struct group *group, struct record *record);
+/* Takes back what was added since, when the group was as *mark says. */
+struct group_mark {
+    struct group_header header;
+    size_t count, last_len;
+};
+struct group_mark group_mark(const struct group *group);
+void group_rewind(struct group *group, const struct group_mark *mark);
 /* Finishes the header and pads to the block. The slices are then what goes to header.place; returns their length. */
 uint64_t group_finish(struct group *group);
 

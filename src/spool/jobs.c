@@ -38,6 +38,7 @@ static void finished(void *ctx)
     if (job->file)
         os_file_close(job->file);
     free(job->memory);
+    free(job->extra);
     free(job);
     store_end_if_quiet(store);
 }

@@ -171,13 +171,40 @@ static void start_group(struct journal *journal, const struct journal_segment *s
     group_begin(&journal->group, segment->number, segment->nonce, &header);
 }
 
-/* A first record goes in even when it is longer than a batch, if only the segment has room. */
-static bool add_if_room(struct journal *journal, const struct journal_segment *segment, struct record *record)
+/* What comes first goes in even when it is longer than a batch, if only the segment has room. */
+static bool add_if_room(struct journal *journal, const struct journal_segment *segment, struct record *record,
+                        bool first)
 {
     const struct group *group = &journal->group;
     uint64_t length = group->header.length + group_record_size(record);
-    uint64_t limit = group->header.records ? room(journal, segment) : segment->size - segment->end;
+    uint64_t limit = first ? segment->size - segment->end : room(journal, segment);
     return length <= limit && group_add(&journal->group, record);
+}
+
+static struct record *first_waiting(const struct journal *journal)
+{
+    return list_empty(&journal->waiting) ? NULL : list_entry(journal->waiting.next, struct record, link);
+}
+
+/* The first that waits, with those that are joined to it. False: they do not fit together. */
+static bool add_joined(struct journal *journal, const struct journal_segment *segment)
+{
+    struct group_mark mark = group_mark(&journal->group);
+    size_t added = 0;
+    list_each(link, &journal->waiting)
+    {
+        struct record *record = list_entry(link, struct record, link);
+        if (added && !record->joined)
+            break;
+        if (!add_if_room(journal, segment, record, mark.header.records == 0)) {
+            group_rewind(&journal->group, &mark);
+            return false;
+        }
+        added++;
+    }
+    for (; added; added--)
+        list_append(&journal->writing, list_pop(&journal->waiting));
+    return true;
 }
 
 /* All annulments that stand out, then what waits, in order, as much as fits. False: nothing fits. */
@@ -187,19 +214,14 @@ static bool gather(struct journal *journal, struct journal_segment *segment)
     list_each_safe(link, &journal->annulling)
     {
         struct journal_segment *dead = list_entry(link, struct journal_segment, link);
-        if (!add_if_room(journal, segment, &dead->annul))
+        if (!add_if_room(journal, segment, &dead->annul, journal->group.header.records == 0))
             break;
         list_remove(link);
         list_append(&journal->annulling_now, link);
     }
     bool whole = list_empty(&journal->annulling);
-    while (whole && !list_empty(&journal->waiting)) {
-        struct record *record = list_entry(journal->waiting.next, struct record, link);
-        if (!add_if_room(journal, segment, record))
-            break;
-        list_remove(&record->link);
-        list_append(&journal->writing, &record->link);
-    }
+    while (whole && first_waiting(journal))
+        whole = add_joined(journal, segment);
     return journal->group.header.records > 0;
 }
 
@@ -229,11 +251,16 @@ static void submit(struct journal *journal, struct journal_segment *segment)
 /* Not even an empty segment takes it: it is too long, or there is no memory for the slices. */
 static void refuse_first(struct journal *journal)
 {
-    struct list *link = list_pop(&journal->waiting);
-    if (!link)
-        return;
-    struct record *record = list_entry(link, struct record, link);
-    record->done(record, false);
+    struct list refused;
+    list_init(&refused);
+    struct record *record = first_waiting(journal);
+    while (record) {
+        list_append(&refused, list_pop(&journal->waiting));
+        record = first_waiting(journal);
+        if (record && !record->joined)
+            break;
+    }
+    tell_all(&refused, false);
     wake(journal);
 }
 

@@ -1,8 +1,12 @@
 #include "spool/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "spool/group.h"
+
+#define FACTS_ROOM 256 /* tags of id, facts and pieces beside what is counted */
 
 void piece_add_insert(struct buffer *to, struct view bytes)
 {
@@ -138,6 +142,48 @@ bool spool_message_parse(struct view record, const struct spool_place *place, st
     struct view head = view_slice(record, RECORD_HEADER_SIZE, place->head_size);
     return crc32c(0, head) == header.head_crc && message_of_record(place->segment, &header, head, message) &&
            message->place.content_size == place->content_size;
+}
+
+/* ---- a new record ---- */
+
+static void add_facts(struct buffer *to, const struct mail_facts *facts)
+{
+    size_t place = spool_tag_open(to, SPOOL_TAG_FACTS);
+    mail_facts_pack(to, facts);
+    spool_tag_close(to, place);
+}
+
+static void add_pieces(struct buffer *to, struct view front, struct view ranges)
+{
+    size_t place = spool_tag_open(to, SPOOL_TAG_PIECES);
+    if (front.len)
+        piece_add_insert(to, front);
+    buffer_add(to, ranges);
+    spool_tag_close(to, place);
+}
+
+char *message_head_new(const struct mail_id *id, struct view tags, struct view front, const struct mail_facts *facts,
+                       struct view ranges, uint32_t *size)
+{
+    if (tags.len > HEAD_MAX || front.len > HEAD_MAX || ranges.len > HEAD_MAX)
+        return NULL;
+    size_t room = tags.len + front.len + ranges.len + FACTS_ROOM;
+    char *memory = room <= HEAD_MAX ? malloc(RECORD_ROOM + room) : NULL;
+    if (!memory)
+        return NULL;
+    struct buffer head;
+    buffer_init(&head, memory + RECORD_HEADER_SIZE, room);
+    if (id)
+        spool_tag_add(&head, SPOOL_TAG_ID, (struct view){ (const char *)id->at, MAIL_ID_SIZE });
+    buffer_add(&head, tags);
+    add_facts(&head, facts);
+    add_pieces(&head, front, ranges);
+    if (head.full) {
+        free(memory);
+        return NULL;
+    }
+    *size = (uint32_t)head.len;
+    return memory;
 }
 
 /* ---- events ---- */

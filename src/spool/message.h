@@ -20,6 +20,12 @@ void piece_add_range(struct buffer *to, enum piece_kind kind, uint64_t from, uin
 bool message_of_record(uint64_t segment, const struct record_header *record, struct view head,
                        struct spool_message *message);
 
+/* The head of a message record, with room around it as struct record wants; *size is of the head alone. id NULL: it is
+ * among the tags; `ranges` are pieces of content. NULL: no memory, or more than a record can hold. The caller frees it.
+ */
+char *message_head_new(const struct mail_id *id, struct view tags, struct view front, const struct mail_facts *facts,
+                       struct view ranges, uint32_t *size);
+
 #define EVENT_HEAD_SIZE (MAIL_ID_SIZE + 1 + 4 + 8 + 8) /* id, kind, recipient, time, segment; then the tags */
 
 void event_put(struct buffer *to, const struct spool_event *event);

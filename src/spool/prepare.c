@@ -173,12 +173,12 @@ static bool has_room(struct spool_store *store)
 void prepare_next(struct spool_store *store)
 {
     static const enum spool_kind order[] = { SPOOL_LOG, SPOOL_MAIL, SPOOL_LARGE };
-    if (store->opening || store->closing)
+    if (store->closing)
         return;
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && !store->preparing; i++)
         if (store->owed[order[i]] && (order[i] == SPOOL_LOG || has_room(store)))
             prepare(store, order[i]);
-    if (!store->preparing)
+    if (!store->preparing && !store->opening)
         fill_ahead(store);
 }
 

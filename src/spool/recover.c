@@ -1,6 +1,6 @@
 /* Recovery: what the disk says after whatever happened. In order: every segment's header and seal; what nobody sealed
- * is made durable and surveyed; annulments are collected; then messages, then events are reported. See "Recovery" in
- * ARCHITECTURE.md. */
+ * is made durable and surveyed; annulments are collected; then messages, then events are given out (replay.c). See
+ * "Recovery" in ARCHITECTURE.md. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,7 +151,6 @@ static bool survey(struct spool_store *store, struct segment *segment, bool *ann
     return ok;
 }
 
-/* A footer counts only when it can be read; else the groups tell, up to the end that the seal says. */
 static void note_annul(struct spool_store *store, struct segment *segment, const struct record_header *record,
                        struct view raw)
 {
@@ -183,15 +182,27 @@ static bool note_annuls(struct spool_store *store, struct segment *segment)
     return !source.no_memory;
 }
 
-static bool find_end(struct spool_store *store, struct segment *segment)
+/* A footer says it without the content being read; when it is damaged, the groups do. */
+static bool note_annuls_of_footer(struct spool_store *store, struct segment *segment)
+{
+    struct os_file *file = segment->seal.footer ? store_open_segment(store, segment) : NULL;
+    char *memory = file ? malloc(segment->seal.footer_size + 1) : NULL;
+    struct view footer = { memory, segment->seal.footer_size }, raw;
+    struct record_header record;
+    bool sound = memory && read_carefully(store->os, file, segment->seal.end, memory, footer.len) &&
+                 footer_is_sound(segment, footer);
+    while (sound && footer.len && footer_next(segment, &footer, &record, &raw))
+        note_annul(store, segment, &record, raw);
+    free(memory);
+    return sound;
+}
+
+bool recover_end_of(struct spool_store *store, struct segment *segment)
 {
     bool annuls = true;
     if (segment->state == SEGMENT_SEALED && segment->sealed) {
         segment->upto = segment->synced = segment->seal.end;
-        if (segment->header.kind != SPOOL_LOG && footer_read(store, segment, &segment->seal, note_annul)) {
-            segment->footer_sound = true;
-            return true;
-        }
+        annuls = segment->seal.annuls > 0 && !note_annuls_of_footer(store, segment);
     } else if (segment->state == SEGMENT_SEALED && !survey(store, segment, &annuls)) {
         return false;
     }
@@ -212,72 +223,6 @@ static void apply_annulment(struct spool_store *store, struct segment *segment)
         segment->upto = DATA_START;
     else if (segment->annulled_at >= segment->synced && segment->annulled_at < segment->upto)
         segment->upto = segment->annulled_at;
-}
-
-/* ---- what is in it ---- */
-
-static void from_footer(struct spool_store *store, struct segment *segment, const struct record_header *record,
-                        struct view raw)
-{
-    segment->walk.record = *record;
-    frontier_step(store, segment, WALK_RECORD, raw);
-}
-
-static bool report(struct spool_store *store, struct segment *segment)
-{
-    struct source source;
-    segment->walk.upto = segment->upto;
-    if (segment->footer_sound && segment->upto == segment->seal.end &&
-        footer_read(store, segment, &segment->seal, from_footer)) {
-        segment->walk.pos = segment->upto;
-        return true;
-    }
-    struct os_file *file = store_open_segment(store, segment);
-    if (!file)
-        return false;
-    segment->sealed = false;
-    source_init(&source, store->os, file);
-    for (enum walk_step step; (step = source_walk(&source, &segment->walk)) != WALK_END;)
-        frontier_step(store, segment, step, step == WALK_RECORD ? segment->walk.raw : VIEW_NONE);
-    source_free(&source);
-    if (segment->state == SEGMENT_SEALED)
-        seal_segment(store, segment);
-    return !source.no_memory;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    const struct segment *const *x = a, *const *y = b;
-    return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
-}
-
-/* A segment that cannot be read now must not look like an empty one, and its messages must not come after their
- * events: better no start than a wrong one. */
-static bool cannot_read(const struct segment *segment, struct buffer *error)
-{
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(name, segment->number);
-    buffer_addf(error, "segments/%s cannot be read; to go on without it, move it out of the spool", name);
-    return false;
-}
-
-/* All messages before all events, and events in the order of their segments. */
-static bool report_all(struct spool_store *store, struct buffer *error)
-{
-    size_t count = 0;
-    bool ok = true;
-    struct segment **all = calloc(store->segments.count + 1, sizeof(struct segment *));
-    if (!all)
-        return false;
-    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        all[count++] = segment;
-    qsort(all, count, sizeof(struct segment *), by_number);
-    for (int logs = 0; logs < 2; logs++)
-        for (size_t i = 0; i < count && ok; i++)
-            if ((all[i]->header.kind == SPOOL_LOG) == logs)
-                ok = report(store, all[i]) || cannot_read(all[i], error);
-    free(all);
-    return ok;
 }
 
 /* ---- all of it ---- */
@@ -306,7 +251,13 @@ static void drop_unreadable(struct spool_store *store)
         }
 }
 
-bool recover_all(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error)
+void recover_annulments(struct spool_store *store)
+{
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+        apply_annulment(store, segment);
+}
+
+bool recover_begin(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error)
 {
     struct opening opening = { store, held, held_count, error, 0 };
     if (!folder_each(store->os, store->segments_dir, meet_segment, &opening)) {
@@ -324,16 +275,7 @@ bool recover_all(struct spool_store *store, const struct spool_held *held, size_
     folder_each(store->os, store->free_dir, meet_free, store);
     take_held(&opening);
     drop_unreadable(store);
-    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        if (!find_end(store, segment))
-            return cannot_read(segment, error);
-    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        apply_annulment(store, segment);
-    if (report_all(store, error))
-        return true;
-    if (error->len == 0)
-        buffer_add_text(error, "no memory");
-    return false;
+    return true;
 }
 
 /* As after a crash, for one segment. While it cannot be read it is left as it is, and tried again. */

@@ -92,7 +92,7 @@ void retire_to_quarantine(struct spool_store *store, struct segment *segment)
 
 void retire_if_done(struct spool_store *store, struct segment *segment)
 {
-    if (store->opening || store->closing)
+    if (store->opening || store->closing || segment->users)
         return;
     if (segment->state == SEGMENT_SEALED && segment->moved_to) {
         retire_to_quarantine(store, segment);

@@ -244,18 +244,44 @@ static void on_deadline(void *ctx)
     rig->deadline = rig->store ? spool_store_deadline(rig->store) : OS_NEVER;
 }
 
+static void on_opened(void *ctx, bool ok, struct view error)
+{
+    struct rig *rig = ctx;
+    struct buffer text = BUFFER_OF(rig->error);
+    rig->opened = ok;
+    if (ok) {
+        forget_finished(rig);
+        return;
+    }
+    buffer_add(&text, view_slice(error, 0, error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1));
+    rig->error[text.len] = 0;
+    rig->refused = true;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
-    const struct spool_store_owner owner = { rig, on_message, on_event, on_segment, on_alarm, on_deadline };
+    const struct spool_store_owner owner = { .ctx = rig,
+                                             .message = on_message,
+                                             .event = on_event,
+                                             .segment = on_segment,
+                                             .alarm = on_alarm,
+                                             .deadline = on_deadline,
+                                             .opened = on_opened };
     const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
+    rig->opened = rig->refused = false;
     rig->store = spool_store_open(rig->os, rig->dir, &owner, &limits, held, held_count, &error);
     rig->error[error.len < sizeof(rig->error) ? error.len : sizeof(rig->error) - 1] = 0;
-    if (rig->store)
-        forget_finished(rig);
+    while (rig->store && !rig->opened && !rig->refused && !mem_disk_is_cut(rig_disk(rig)))
+        mem_world_step(rig->world);
+    if (rig->refused) {
+        spool_store_close(rig->store);
+        rig->store = NULL;
+        mem_world_run(rig->world, 1000000); /* two at a time would be too many */
+    }
     on_deadline(rig);
-    return rig->store != NULL;
+    return rig->opened;
 }
 
 static bool on_gather(void *ctx, unsigned waiting)
@@ -315,19 +341,23 @@ static char content_byte(size_t which, size_t at)
     return (char)('a' + (which * 7 + at * 31 + at / 251) % 26);
 }
 
+static void promise(struct rig *rig, size_t which, bool ok)
+{
+    struct letter *letter = &rig->letters[which];
+    if (letter->promise != NOTHING)
+        BROKEN("a message was answered twice", which);
+    letter->promise = ok ? KEPT : REFUSED;
+}
+
 static void on_stored(void *ctx, bool ok)
 {
     struct answer *answer = ctx;
-    struct letter *letter = &answer->rig->letters[answer->which];
-    if (letter->promise != NOTHING)
-        broken(answer->rig, "a message was answered twice", answer->which);
-    letter->promise = ok ? KEPT : REFUSED;
+    promise(answer->rig, answer->which, ok);
     free(answer);
 }
 
-static void add_tags(struct buffer *tags, const struct letter *letter)
+static void add_tags(struct buffer *tags)
 {
-    spool_tag_add(tags, SPOOL_TAG_ID, (struct view){ (const char *)letter->id.at, MAIL_ID_SIZE });
     spool_tag_add(tags, SPOOL_TAG_REVERSE_PATH, VIEW("sender@example.org"));
     size_t place = spool_tag_open(tags, SPOOL_TAG_RECIPIENT);
     spool_tag_add(tags, SPOOL_RECIPIENT_PATH, VIEW("user@example.org"));
@@ -373,7 +403,8 @@ static void send(struct rig *rig, size_t size)
     struct buffer tags = BUFFER_OF(memory);
     struct mail_scan scan;
     mail_scan_start(&scan);
-    add_tags(&tags, letter);
+    spool_tag_add(&tags, SPOOL_TAG_ID, (struct view){ (const char *)letter->id.at, MAIL_ID_SIZE });
+    add_tags(&tags);
     struct answer *answer = malloc(sizeof(*answer));
     *answer = (struct answer){ rig, which };
     letter->finished = entry != NULL;
@@ -415,6 +446,40 @@ static void note(struct rig *rig, size_t which, bool final)
                                  .kind = final ? SPOOL_EVENT_FINAL : 1,
                                  .tags = VIEW("tags of the event") };
     assert_true(spool_store_log(rig->store, &event, on_logged, answer));
+}
+
+/* ---- messages of our own ---- */
+
+static void on_added(void *ctx, bool ok)
+{
+    struct answer *answer = ctx;
+    promise(answer->rig, answer->rig->events[answer->which].report, ok);
+    on_logged(answer, ok);
+}
+
+static void report(struct rig *rig, size_t about, size_t size)
+{
+    struct letter *subject = &rig->letters[about];
+    if (!subject->seen || subject->forgotten || !rig->store)
+        return;
+    size_t which = rig->letter_count++, number = rig->event_count++;
+    rig->letters[which] = (struct letter){ .id = id_of(which), .size = size, .own = true, .finished = true };
+    rig->events[number] = (struct noted){ .letter = about, .final = true, .report = which };
+    char *content = malloc(size), memory[1024];
+    struct buffer tags = BUFFER_OF(memory);
+    for (size_t i = 0; i < size; i++)
+        content[i] = content_byte(which, i);
+    add_tags(&tags);
+    struct spool_own own = { .id = id_of(which), .tags = buffer_view(&tags), .content = { content, size } };
+    struct spool_event event = { .id = subject->id,
+                                 .segment = subject->place.segment,
+                                 .recipient = (uint32_t)number,
+                                 .kind = SPOOL_EVENT_FINAL,
+                                 .tags = VIEW("tags of the event") };
+    struct answer *answer = malloc(sizeof(*answer));
+    *answer = (struct answer){ rig, number };
+    assert_true(spool_store_add(rig->store, &own, &event, 1, on_added, answer));
+    free(content);
 }
 
 void rig_finish_all(struct rig *rig)
@@ -488,6 +553,10 @@ static void act(struct rig *rig, const char *word)
     case 'e':
         note(rig, number, *word == 'd');
         break;
+    case 'a':
+    case 'A':
+        report(rig, number, *word == 'a' ? 300 : 20000);
+        break;
     case 'n':
         reopen_all(rig);
         break;
@@ -521,6 +590,18 @@ void rig_play(struct rig *rig, const char *script)
 
 /* ---- the judge ---- */
 
+/* A report and what it reports are there both or neither. Events about what is gone do not come any more. */
+static void judge_report(struct rig *rig, const struct noted *noted)
+{
+    const struct letter *own = &rig->letters[noted->report], *about = &rig->letters[noted->letter];
+    if (!own->own || own->forgotten)
+        return;
+    if (noted->seen && !own->seen)
+        BROKEN("an event came up without its report", noted->report);
+    if (own->seen && !noted->seen && about->seen)
+        BROKEN("a report came up without its event", noted->report);
+}
+
 void rig_judge(struct rig *rig)
 {
     for (size_t i = 0; i < rig->letter_count; i++) {
@@ -540,12 +621,23 @@ void rig_judge(struct rig *rig)
             BROKEN("an event is lost", i);
         if (noted->promise == REFUSED && noted->seen)
             BROKEN("an event is there that was said not to be", i);
+        judge_report(rig, noted);
     }
 }
 
-static char expected_byte(size_t which, size_t at)
+static size_t front_size(const struct letter *letter)
 {
-    size_t front = sizeof(FRONT) - 1;
+    return letter->own ? 0 : sizeof(FRONT) - 1;
+}
+
+size_t rig_size(const struct rig *rig, size_t which)
+{
+    return rig->letters[which].size + front_size(&rig->letters[which]);
+}
+
+char rig_byte(const struct rig *rig, size_t which, size_t at)
+{
+    size_t front = front_size(&rig->letters[which]);
     return at < front ? FRONT[at] : content_byte(which, at - front);
 }
 
@@ -555,7 +647,7 @@ static void compare_span(struct rig *rig, size_t which, size_t at, const struct 
     if (!sound && !rig->tolerant)
         BROKEN("the checksum of a span is wrong", which);
     for (size_t i = 0; i < span->len && sound; i++)
-        if (bytes[i] != expected_byte(which, at + i))
+        if (bytes[i] != rig_byte(rig, which, at + i))
             BROKEN("the bytes of a message are not what was sent", which);
 }
 
@@ -588,7 +680,7 @@ static void compare(struct rig *rig, size_t which)
         }
         compare_span(rig, which, at, &span, span.bytes.at ? span.bytes.at : content);
     }
-    if (at != letter->size + sizeof(FRONT) - 1 || at != spool_message_size(&message))
+    if (at != letter->size + front_size(letter) || at != spool_message_size(&message))
         BROKEN("a message has another length than was sent", which);
     free(head);
 }

@@ -4,6 +4,8 @@
  * The script: words separated by blanks; after each word everything runs until nothing is left to do.
  *   m100      a message of 100 bytes; m100,m200: both in one turn
  *   d0        log the final event of message 0, then forget it; e0: log another event about it
+ *   a0        a report about message 0: a message of our own with the final event of message 0, in one group
+ *   A0        the same with 20000 bytes
  *   n         everything dies (no power cut) and opens again
  *   q         the store alone closes and opens again, with what the writer holds
  *   o         the writer alone dies and is replaced
@@ -35,6 +37,7 @@ struct letter {
     struct mail_id id;
     size_t size;
     enum promise promise;
+    bool own;       /* came by spool_store_add */
     bool finished;  /* the writer was asked to store it */
     bool forgotten; /* its final event was durable, and the store was told */
     /* of this life of the store */
@@ -45,6 +48,7 @@ struct letter {
 struct noted {
     size_t letter;
     bool final;
+    size_t report; /* the own message it was added with; 0: alone */
     enum promise promise;
     unsigned seen;
 };
@@ -67,6 +71,7 @@ struct rig {
     unsigned alarms, troubles;
     unsigned damages; /* alarms that speak of damage */
     bool closing, loud;
+    bool opened, refused;
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;
@@ -88,6 +93,8 @@ void rig_play(struct rig *rig, const char *script);
 void rig_judge(struct rig *rig);
 /* Reads each message that was seen, and compares. */
 void rig_compare(struct rig *rig);
+size_t rig_size(const struct rig *rig, size_t which); /* as it goes out */
+char rig_byte(const struct rig *rig, size_t which, size_t at);
 void rig_finish_all(struct rig *rig); /* final events for all that were seen */
 size_t rig_count(struct rig *rig, const char *folder);
 

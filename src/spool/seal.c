@@ -6,6 +6,14 @@
 #include "base/crc32c.h"
 #include "spool/store_inner.h"
 
+void footer_lose(struct segment *segment)
+{
+    segment->footer_lost = true;
+    free(segment->footer);
+    segment->footer = NULL;
+    segment->footer_len = segment->footer_cap = 0;
+}
+
 void footer_note(struct segment *segment, struct view raw)
 {
     size_t size = (raw.len + 7) & ~(size_t)7;
@@ -17,10 +25,7 @@ void footer_note(struct segment *segment, struct view raw)
             cap *= 2;
         char *footer = cap <= FOOTER_MAX ? realloc(segment->footer, cap) : NULL;
         if (!footer) {
-            segment->footer_lost = true;
-            free(segment->footer);
-            segment->footer = NULL;
-            segment->footer_len = segment->footer_cap = 0;
+            footer_lose(segment);
             return;
         }
         segment->footer = footer;
@@ -50,7 +55,8 @@ void seal_segment(struct spool_store *store, struct segment *segment)
         return;
     }
     struct seal seal = { segment->upto, segment->footer_len,
-                         crc32c(0, (struct view){ segment->footer, segment->footer_len }), !segment->footer_lost };
+                         crc32c(0, (struct view){ segment->footer, segment->footer_len }), !segment->footer_lost,
+                         (uint32_t)segment->annuls.count };
     seal_put(memory, &segment->header, &seal);
     if (segment->footer_len)
         memcpy(memory + SPOOL_BLOCK, segment->footer, segment->footer_len);
@@ -81,35 +87,26 @@ void seal_segment(struct spool_store *store, struct segment *segment)
 
 /* ---- reading it ---- */
 
-static bool footer_walk(struct spool_store *store, struct segment *segment, struct view footer,
-                        void (*each)(struct spool_store *, struct segment *, const struct record_header *, struct view))
+bool footer_next(const struct segment *segment, struct view *footer, struct record_header *record, struct view *raw)
 {
-    while (footer.len) {
-        struct record_header record;
-        uint64_t place = footer.len >= RECORD_HEADER_SIZE ? get_u64(footer.at + 8) : 0;
-        if (!record_header_get(footer, segment->number, segment->header.nonce, place, &record))
-            return false;
-        struct view raw = view_take(&footer, (RECORD_HEADER_SIZE + record.head_size + 7) & ~(size_t)7);
-        if (raw.len < RECORD_HEADER_SIZE + record.head_size || place + record_size(&record) > segment->upto)
-            return false;
-        if (each)
-            each(store, segment, &record, view_slice(raw, 0, RECORD_HEADER_SIZE + record.head_size));
-    }
+    uint64_t place = footer->len >= RECORD_HEADER_SIZE ? get_u64(footer->at + 8) : 0;
+    if (!record_header_get(*footer, segment->number, segment->header.nonce, place, record))
+        return false;
+    *raw = view_take(footer, (RECORD_HEADER_SIZE + record->head_size + 7) & ~(size_t)7);
+    if (raw->len < RECORD_HEADER_SIZE + record->head_size || place + record_size(record) > segment->upto)
+        return false;
+    raw->len = RECORD_HEADER_SIZE + record->head_size;
     return true;
 }
 
-bool footer_read(struct spool_store *store, struct segment *segment, const struct seal *seal,
-                 void (*each)(struct spool_store *store, struct segment *segment, const struct record_header *record,
-                              struct view raw))
+bool footer_is_sound(const struct segment *segment, struct view footer)
 {
-    struct os_file *file = seal->footer ? store_open_segment(store, segment) : NULL;
-    char *memory = file ? malloc(seal->footer_size ? seal->footer_size : 1) : NULL;
-    if (!memory)
+    struct record_header record;
+    struct view raw;
+    if (footer.len != segment->seal.footer_size || crc32c(0, footer) != segment->seal.footer_crc)
         return false;
-    struct view footer = { memory, seal->footer_size };
-    bool sound = read_carefully(store->os, file, seal->end, memory, footer.len) &&
-                 crc32c(0, footer) == seal->footer_crc && footer_walk(store, segment, footer, NULL) &&
-                 footer_walk(store, segment, footer, each);
-    free(memory);
-    return sound;
+    while (footer.len)
+        if (!footer_next(segment, &footer, &record, &raw))
+            return false;
+    return true;
 }

@@ -189,6 +189,18 @@ struct spool_store_owner {
     void (*alarm)(void *ctx, struct view text);
     /* The deadline is earlier now: see spool_store_tick. */
     void (*deadline)(void *ctx);
+    /* Recovery has ended: everything that was there has come by message and event. Only from now on events may be
+     * logged and messages forgotten. ok false: it cannot go on, `error` says what and what to do; close the store. */
+    void (*opened)(void *ctx, bool ok, struct view error);
+    /* For compaction; live NULL: there is none. Is the message still to be delivered? place NULL: wherever it lies
+     * (asked for events about it). What is said to be dead, and was not forgotten, keeps its segment from being
+     * compacted. */
+    bool (*live)(void *ctx, const struct mail_id *id, const struct spool_place *place);
+    /* The message lies elsewhere now. Its old place can be read by handles and fetches that are open already, and by
+     * spool_store_file while in_use says so; a place in a job on its way stays good. */
+    void (*moved)(void *ctx, const struct mail_id *id, const struct spool_place *from, const struct spool_place *to);
+    /* May be NULL. Does a job read from that segment? Then it stays for a while, though its messages were moved. */
+    bool (*in_use)(void *ctx, uint64_t segment);
 };
 
 struct spool_store_limits {
@@ -214,7 +226,9 @@ struct spool_locks {
  * marker. */
 enum os_status spool_lock(struct os *os, struct os_dir *dir, struct spool_locks *locks);
 void spool_unlock(struct spool_locks *locks);
-/* Opens and recovers (in place; messages and events come before it returns). NULL: *error says what and what to do. */
+/* Looks at every segment's header, and refuses what is not ours before anything is changed: NULL, *error says what and
+ * what to do. Then it returns: segments can be had at once, and recovery goes on in slices at the ends of turns.
+ * Messages come in it, then events, then owner->opened. New mail that became durable meanwhile comes after that. */
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
                                      const struct spool_store_limits *limits, const struct spool_held *held,
                                      size_t held_count, struct buffer *error);
@@ -232,6 +246,27 @@ void spool_store_orphaned(struct spool_store *store, uint64_t segment);
 /* Logs an event; done(ctx, ok) comes when it is durable (many with one sync). false: no memory. */
 bool spool_store_log(struct spool_store *store, const struct spool_event *event, void (*done)(void *ctx, bool ok),
                      void *ctx);
+/* A message of our own (a report): it lies in the log, and comes by owner->message like every other. Tags: SPOOL_TAG_*
+ * without ID, PIECES and FACTS; content as received ones have it, at most 1 MiB. */
+struct spool_own {
+    struct mail_id id;
+    struct view tags, content;
+    struct mail_facts facts;
+};
+/* Message (may be NULL) and events are made durable as one: after a crash all of it counts or nothing. Everything is
+ * copied. When durable, owner->message comes first, then done(ctx, true); done(ctx, false): none of it will ever count.
+ * Together they must fit into an empty segment. False: no memory, or a part is too long; done will not come. */
+bool spool_store_add(struct spool_store *store, const struct spool_own *message, const struct spool_event *events,
+                     size_t event_count, void (*done)(void *ctx, bool ok), void *ctx);
+/* Reads the envelope of a stored message again, and checks it. done comes once, never from inside the call and not
+ * after spool_store_close; message NULL: it cannot be read, or is another one. Its views live during the call. False:
+ * no memory, done will not come. */
+bool spool_store_fetch(struct spool_store *store, const struct mail_id *id, const struct spool_place *place,
+                       void (*done)(void *ctx, const struct spool_message *message), void *ctx);
+/* The first `max` bytes of the message as it goes out, its pieces put together and checked; fewer if it is shorter.
+ * .at NULL: cannot be read. Otherwise as above. */
+bool spool_store_read_head(struct spool_store *store, const struct spool_place *place, size_t max,
+                           void (*done)(void *ctx, struct view bytes), void *ctx);
 /* Every recipient has a durable final event: the content may go. Once for each message that owner->message gave. */
 void spool_store_forget(struct spool_store *store, const struct mail_id *id, const struct spool_place *place);
 /* A read-only handle of the segment, for delivering from it; NULL: it is gone. The store keeps it, and may close it
@@ -251,5 +286,17 @@ struct spool_look {
 };
 /* Returns the number of faults found; changes nothing. */
 uint64_t spool_look_at(struct os *os, struct os_dir *dir, const struct spool_look *look);
+
+/* ---- reading what is in a spool, beside its server or without one: `gonets queue`, `gonets trace` ---- */
+
+struct spool_browse {
+    void *ctx;
+    void (*event)(void *ctx, const struct spool_event *event);       /* all of them first, of each log in order */
+    /* May come twice while it is being moved. The file is that of its segment. */
+    void (*message)(void *ctx, const struct spool_message *message, struct os_file *file);
+};
+/* Views live during the call. Changes nothing and waits for nobody; what cannot be read is passed over. OS_NOT_FOUND: there
+ * is no spool, OS_INVALID: none that we know, OS_DENIED: it may not be read. */
+enum os_status spool_browse(struct os *os, struct os_dir *dir, const struct spool_browse *browse);
 
 #endif

@@ -18,6 +18,9 @@ static const char *const scripts[] = {
     "m100 q m100 d0 q d1 m5",
     "m100 o m100 o m30000 d0 d1",
     "s m100 m200 m300 f", /* the frontier moves on while it is read */
+    "m100 a0 d1",
+    "m100,m200 a0 e1,a1 n d2 n",
+    "m100,m200,m300,m400 A0 A1 A2 A3 n A4 A5 A6 A7 q m100",
     "m30000 d0 m30000 d1 m30000 d2 m30000 d3 m30000 d4 m30000 d5 m30000 d6 m30000 d7",
 };
 

@@ -124,6 +124,7 @@ void store_drop_segment(struct spool_store *store, struct segment *segment)
     list_remove(&segment->to_read);
     set_free(&segment->annuls);
     set_free(&segment->about);
+    set_free(&segment->spoiled);
     free(segment->footer);
     free(segment);
 }
@@ -171,7 +172,7 @@ static void look(void *ctx)
         store_end_if_quiet(store);
         return;
     }
-    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
+    for (struct segment *segment = NULL; !store->opening && (segment = store_next_segment(store, segment));)
         if (evacuate_if_needed(store, segment))
             segment = NULL; /* the map has changed */
     retire_all(store);
@@ -196,6 +197,7 @@ void spool_store_tick(struct spool_store *store)
 
 static void free_store(struct spool_store *store)
 {
+    replay_free(store);
     for (struct segment *segment; (segment = store_next_segment(store, NULL));)
         store_drop_segment(store, segment);
     map_free(&store->segments);
@@ -216,13 +218,14 @@ static void free_store(struct spool_store *store)
 
 void store_end_if_quiet(struct spool_store *store)
 {
-    if (store->closing && store->jobs == 0 && !store->task.waiting && (store->journal_idle || !store->journal_open))
+    if (store->closing && store->jobs == 0 && !store->task.waiting && !replay_waits(store) &&
+        (store->journal_idle || !store->journal_open))
         free_store(store);
 }
 
 bool spool_store_quiet(const struct spool_store *store)
 {
-    return store->jobs == 0 && !store->task.waiting && !(store->journal_open && store->journal.busy);
+    return store->jobs == 0 && !store->task.waiting && !store->opening && !(store->journal_open && store->journal.busy);
 }
 
 static void journal_is_idle(void *ctx)
@@ -305,15 +308,13 @@ struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const st
     store->opening = true;
     list_init(&store->to_read);
     list_init(&store->opened);
-    if (!read_marker(store, error) || !open_parts(store, error) || !recover_all(store, held, held_count, error) ||
-        !events_open(store)) {
-        store->closing = true;
-        free_store(store);
-        return NULL;
+    if (read_marker(store, error) && open_parts(store, error) && recover_begin(store, held, held_count, error)) {
+        if (events_open(store) && replay_begin(store))
+            return store;
+        buffer_add_text(error, "no memory, or no thread");
     }
-    store->opening = false;
-    store_look_soon(store);
-    return store;
+    spool_store_close(store);
+    return NULL;
 }
 
 void spool_store_need(struct spool_store *store, enum spool_kind kind, unsigned count)

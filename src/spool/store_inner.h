@@ -45,7 +45,9 @@ struct segment {
     struct walk walk;    /* the frontier; walk.pos: everything before is known */
     struct list to_read; /* in store->to_read */
     bool reading;
-    struct list opened; /* in store->opened, used last: last */
+    unsigned users;            /* fetches under way: it stays */
+    struct number_set spoiled; /* damaged messages that were set aside */
+    struct list opened;        /* in store->opened, used last: last */
     struct os_file *file;
 
     char *footer; /* collected while it is read */
@@ -55,7 +57,6 @@ struct segment {
 
     /* at recovery */
     struct seal seal;
-    bool footer_sound;
     uint64_t synced;      /* what the groups say was durable */
     uint64_t annulled_at; /* 0: it is not */
 };
@@ -71,7 +72,8 @@ struct job {
     struct os_file *file;
     struct os_slice slices[2];
     char name[SEGMENT_NAME_SIZE], to_name[SEGMENT_NAME_SIZE];
-    char *memory; /* freed with it */
+    char *memory; /* freed with it, as is: */
+    void *extra;
     enum spool_kind kind;
     uint64_t number, nonce;
     bool stock; /* made of a file that lay in free/ */
@@ -107,6 +109,7 @@ struct spool_store {
     /* log */
     struct journal journal;
     struct segment *log_current;
+    struct replay *replay; /* while opening */
 };
 
 /* store.c */
@@ -145,6 +148,8 @@ void frontier_read(struct spool_store *store, struct segment *segment); /* there
 void frontier_step(struct spool_store *store, struct segment *segment, enum walk_step step, struct view raw);
 struct os_file *store_open_segment(struct spool_store *store, struct segment *segment);
 void store_close_file(struct spool_store *store, struct segment *segment);
+/* Sets the bytes aside and says so. */
+void frontier_damage(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to);
 void store_quarantine_bytes(struct spool_store *store, struct segment *segment, uint64_t from, uint64_t to);
 
 /* events.c */
@@ -158,17 +163,27 @@ void retire_to_quarantine(struct spool_store *store, struct segment *segment);
 
 /* seal.c */
 void footer_note(struct segment *segment, struct view raw); /* a record's header and head */
+void footer_lose(struct segment *segment);                  /* it is sealed without one */
 void seal_segment(struct spool_store *store, struct segment *segment);
-/* Gives each record of a sealed segment's footer as walk does; false: there is no sound footer. */
-bool footer_read(struct spool_store *store, struct segment *segment, const struct seal *seal,
-                 void (*each)(struct spool_store *store, struct segment *segment, const struct record_header *record,
-                              struct view raw));
+/* The footer that segment->seal speaks of, read into memory. */
+bool footer_is_sound(const struct segment *segment, struct view footer);
+/* Takes the next record off; raw: its header and head. False: malformed. */
+bool footer_next(const struct segment *segment, struct view *footer, struct record_header *record, struct view *raw);
 
 /* evacuate.c */
 bool evacuate_if_needed(struct spool_store *store, struct segment *segment); /* true: it was; the map has changed */
 
 /* recover.c */
-bool recover_all(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error);
+/* In place: looks at all headers, and refuses what must be. The rest is replay's. */
+bool recover_begin(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error);
+bool recover_end_of(struct spool_store *store,
+                    struct segment *segment);       /* where its groups end; false: cannot be read */
+void recover_annulments(struct spool_store *store); /* once all ends are known */
 void recover_segment(struct spool_store *store, struct segment *segment); /* its writer has died */
+
+/* replay.c: what lies in the segments is given to the owner, in slices. */
+bool replay_begin(struct spool_store *store); /* false: no memory */
+bool replay_waits(const struct spool_store *store);
+void replay_free(struct spool_store *store);
 
 #endif

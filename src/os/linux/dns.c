@@ -147,6 +147,20 @@ static bool begin(struct os *os, const struct os_dns_source *sources, size_t cou
     return true;
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void end(struct resolver *r)
+{
+    if (!r->context)
+        return;
+    uv_close((uv_handle_t *)r->poll, on_closed);
+    ub_ctx_delete(r->context);
+    r->context = NULL;
+}
+
 bool os_dns_use(struct os *os, const struct os_dns_source *sources, size_t count)
 {
     struct resolver *r = &os->resolver;
@@ -172,7 +186,12 @@ static bool ask(struct os *os, struct os_dns_query *query)
     struct resolver *r = &os->resolver;
     if (r->unusable || (!r->context && !begin(os, NULL, 0)))
         return false;
-    return ub_resolve_async(r->context, query->name, (int)query->type, CLASS_IN, query, on_answer, NULL) == 0;
+    int error = ub_resolve_async(r->context, query->name, (int)query->type, CLASS_IN, query, on_answer, NULL);
+    if (error == UB_INITFAIL) { /* asked once more, the library ends the process */
+        end(r);
+        r->unusable = true;
+    }
+    return error == 0;
 }
 
 void os_dns_ask(struct os *os, struct os_dns_query *query)
@@ -194,16 +213,7 @@ void os_linux_dns_init(struct os *os)
     os->resolver.tell_failed = (struct os_task){ tell_failed, os, NULL, false };
 }
 
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void os_linux_dns_free(struct os *os)
 {
-    struct resolver *r = &os->resolver;
-    if (!r->context)
-        return;
-    uv_close((uv_handle_t *)r->poll, on_closed);
-    ub_ctx_delete(r->context);
+    end(&os->resolver);
 }
