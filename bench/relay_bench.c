@@ -158,7 +158,7 @@ static void start_smtp(struct bench *bench)
                 "hostname bench.example.org\nspool /nowhere\nlisten 127.0.0.1:25\n"
                 "action hub relay via 127.0.0.1:%s\nmatch from local for any action hub\n",
                 bench->port);
-    ipc_config_pack(&frame, &(struct ipc_config){ true, buffer_view(&config) });
+    ipc_config_pack(&frame, &(struct ipc_config){ .last = true, .generation = 1, .text = buffer_view(&config) });
     ipc_send(&bench->supervisor, buffer_view(&frame));
     link_qmgr(bench);
     send_type(&bench->supervisor, IPC_START);

@@ -190,6 +190,7 @@ static void init(struct relay *relay, struct os *os, const uint8_t seed[16])
     list_init(&relay->idle);
     list_init(&relay->dead);
     list_init(&relay->wanted);
+    list_init(&relay->cold);
     map_init(&relay->recipients, seed);
     map_init(&relay->destinations, seed);
     map_init(&relay->questions, seed);

@@ -29,6 +29,13 @@ static void drop_waiting(struct ipc *ipc)
     ipc->waiting_bytes = 0;
 }
 
+static void drop_bundle(struct ipc *ipc)
+{
+    free(ipc->bundle.at);
+    ipc->bundle = (struct buffer){ 0 };
+    ipc->bundled = 0;
+}
+
 static void shut(struct ipc *ipc)
 {
     if (!ipc->link)
@@ -36,9 +43,7 @@ static void shut(struct ipc *ipc)
     os_link_close(ipc->link);
     ipc->link = NULL;
     drop_waiting(ipc);
-    free(ipc->bundle.at);
-    ipc->bundle = (struct buffer){ 0 };
-    ipc->bundled = 0;
+    drop_bundle(ipc);
 }
 
 static void tell_gone(void *ctx)
@@ -72,6 +77,7 @@ struct os_link *ipc_detach(struct ipc *ipc)
     os_link_watch(link, 0, NULL, NULL);
     ipc->link = NULL;
     drop_waiting(ipc);
+    drop_bundle(ipc);
     return link;
 }
 
