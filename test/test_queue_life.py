@@ -1,6 +1,5 @@
 """What becomes of mail that cannot go on: attempts by the schedule, reports, circles, rules that are taken away."""
 
-import datetime
 import email
 import email.policy
 import json
@@ -8,6 +7,7 @@ import time
 
 import pytest
 
+from ledger import time_of
 from server import free_port, serving, wait_for
 from strange import Strange
 from test_relay import events_of, report_in, send
@@ -26,10 +26,6 @@ QUICK = "retry 1s expire 5s warn 2s\n"
 def out(port, retry=QUICK):
     """Everything that is not for here goes to that port."""
     return HEAD + retry + f"action out relay via 127.0.0.1:{port}\nmatch from local for any action out\n"
-
-
-def time_of(event):
-    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
 def queue(server):
@@ -79,12 +75,12 @@ def test_delay_and_expiry(words):
 
 def test_attempts_by_the_schedule():
     """Each attempt comes an eighth before or behind the gap that the configuration says; the last gap repeats."""
-    with Strange({"RCPT": b"450 4.2.1 busy"}) as far, serving(out(far.port, "retry 1s 2s 3s expire 1h warn 30m\n")) as server:
+    with Strange({"RCPT": b"450 4.2.1 busy"}) as far, serving(out(far.port, "retry 1s 2s expire 1h warn 30m\n")) as server:
         id = send(server, ["you@far.example"])
-        events = wait_for(lambda: len(e := events_of(server, id, "deferred")) >= 5 and e, 25, "five attempts")
-        assert [e["attempts"] for e in events][:5] == [1, 2, 3, 4, 5]
-        times = [time_of(e) for e in events[:5]]
-        for gap, first, second in zip((1, 2, 3, 3), times, times[1:]):
+        events = wait_for(lambda: len(e := events_of(server, id, "deferred")) >= 4 and e, 20, "four attempts")
+        assert [e["attempts"] for e in events][:4] == [1, 2, 3, 4]
+        times = [time_of(e) for e in events[:4]]
+        for gap, first, second in zip((1, 2, 2), times, times[1:]):
             # Times of attempts are kept in whole seconds.
             assert gap * 7 / 8 - 0.1 <= second - first <= gap * 9 / 8 + 1.6, (gap, second - first)
         assert not server.mails()
@@ -94,7 +90,7 @@ def test_attempts_by_the_schedule():
 def test_restart_keeps_schedule(how):
     """H128 H140: after a restart attempts go on being counted, and none comes before its time; the age goes on, too."""
     with Strange({"RCPT": [b"450 4.2.1 busy", b"450 4.2.1 busy", b"250 ok"]}) as far:
-        with serving(out(far.port, "retry 4s 6s expire 1h warn 30m\n")) as server:
+        with serving(out(far.port, "retry 3s 1s expire 1h warn 30m\n")) as server:
             id = send(server, ["you@far.example"])
             wait_for(lambda: events_of(server, id, "deferred"), 10, "the first attempt")
             time.sleep(0.5)
@@ -107,9 +103,9 @@ def test_restart_keeps_schedule(how):
             server.start()
             first, second = wait_for(lambda: len(e := events_of(server, id, "deferred")) == 2 and e, 12, "the second attempt")
             assert (first["attempts"], second["attempts"]) == (1, 2)
-            assert 3.3 < time_of(second) - time_of(first) < 7
+            assert 2.5 < time_of(second) - time_of(first) < 6
             (end,) = wait_for(lambda: events_of(server, id, "delivered"), 12, "delivery")
-            assert end["attempts"] == 3 and end["delay"] >= 7 and len(far.mails) == 1
+            assert end["attempts"] == 3 and end["delay"] >= 3 and len(far.mails) == 1
 
 
 def test_restart_after_expiry():
