@@ -305,7 +305,7 @@ def time_of(event):
 def delivered_events(server):
     found = collections.defaultdict(list)
     for event in events(server, "delivered"):
-        found[event["id"], event["to"]].append(time_of(event))
+        found[event["id"], event.get("to")].append(time_of(event))
     return found
 
 

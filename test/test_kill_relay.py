@@ -54,7 +54,7 @@ NEAR = """hostname near.example.org
 spool %(spool)s
 segment 1M
 listen 127.0.0.1:%(port)s
-action box maildir %(dir)s/box/%%{local} user nobody
+action box maildir %(dir)s/%%{local} user nobody
 match for domain near.example action box
 """
 ZONE = "@ 0 MX 10 mx\nmx 0 A 127.0.0.1\n"
@@ -132,7 +132,7 @@ class Judgement:
     def __init__(self, book, near, far):
         self.book, self.server = book, book.server
         self.files = ledger.Ledger("", book.server, book.folder, LOCAL).files()
-        self.near = ledger.Ledger("", near, near.folder / "box", dict.fromkeys(("near", "near2"))).files()
+        self.near = ledger.Ledger("", near, near.folder, dict.fromkeys(("near", "near2"))).files()
         self.near_times = {e["id"]: ledger.time_of(e) for e in ledger.events(near, "accepted")}
         self.far = {key: sorted(times) for key, times in far.taken.items()}
         self.cuts = far.cuts
@@ -174,20 +174,23 @@ class Judgement:
             self.partly.append((t.token, t.boxes, ends))
 
     def explain_all(self, token, address, times, windows):
+        used = []                # each window explains one copy
         for first, second in zip(times, times[1:]):
-            why = self.explain(token, address, first, second, windows)
+            why = self.explain(token, address, first, second, windows, used)
             if why:
                 self.copies.append(f"{token} to {address}: at {ledger.clock(first)} and {ledger.clock(second)}; window: {why}")
             else:
                 self.unexplained.append((token, address, ledger.clock(first), ledger.clock(second)))
 
-    def explain(self, token, address, first, second, windows):
-        if any(first <= cut <= second for cut in self.cuts.get((token, address), [])):
+    def explain(self, token, address, first, second, windows, used):
+        if any(first <= cut < second for cut in self.cuts.get((token, address), [])):
             return "the link was cut after the final dot"
         logged = self.delivered.get((self.ids.get(token), address), [])
         for when, role in self.book.kills:
             known = [e for e in logged if e < when]
-            if role in windows and first - LATE_SECONDS <= when <= second and all(when - e < windows[role] for e in known):
+            if role in windows and when not in used and first - LATE_SECONDS <= when <= second and all(
+                    when - e < windows[role] for e in known):
+                used.append(when)
                 return (f"{role} was killed at {ledger.clock(when)}, "
                         f"{'before the mark was durable' if known else 'before the result was known'}")
         return None
