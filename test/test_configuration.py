@@ -229,6 +229,7 @@ def test_aliases_deliver():
     config = RULES.replace("alice }", "alice, bob }")
     with shared_folder() as folder:
         path = folder_of_nobody(folder / "s")
+        folder_of_nobody(path / "box")
         (path / "aliases").write_text("team: alice,\n  bob\nboss: team\n")
         with Server(path, config, user="nobody") as server, server.client() as c:
             assert c.mail(b"Subject: x\r\n\r\nx\r\n", "boss@virtual.example")[0] == 250

@@ -11,6 +11,8 @@ static const struct gonets_command commands[] = {
     { "route", "shows where a message would go, and by which rule", gonets_route },
     { "reload", "makes the running server read its configuration again", gonets_reload },
     { "status", "shows the processes of the running server", gonets_status },
+    { "queue", "what waits for delivery; retry, hold, release, fail, delete", gonets_queue },
+    { "trace", "what happened to a message", gonets_trace },
     { "send", "gives a message to a mail server", gonets_send },
     { "spool", "make a spool, or look into one", gonets_spool },
 };
@@ -18,6 +20,7 @@ static const struct gonets_command commands[] = {
 /* Names under which other programs know it. */
 static const struct gonets_command names[] = {
     { "sendmail", NULL, gonets_sendmail },
+    { "mailq", NULL, gonets_mailq },
     { "newaliases", NULL, gonets_newaliases },
 };
 

@@ -18,7 +18,7 @@
 #define ARENA_MAX ((size_t)4 << 20) /* of addresses */
 
 static const char help[] = "usage: sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [-v] [-S HOST:PORT] [ADDRESS ...]\n"
-                           "\n"
+                           "       sendmail -bp\n\n"
                            "Takes a message from standard input and gives it to the mail server of this machine.\n"
                            "See gonets-sendmail(1).\n\n"
                            "  -t           the recipients are those of To, Cc and Bcc too\n"
@@ -26,7 +26,8 @@ static const char help[] = "usage: sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [-v
                            "  -f ADDRESS   the sender; reports of failure go there ('' for none)\n"
                            "  -F NAME      name of the sender, for From when that is missing\n"
                            "  -v           say what the server answered\n"
-                           "  -S HOST:PORT the server; else $" VARIABLE ", else where gonets.conf listens\n";
+                           "  -S HOST:PORT the server; else $" VARIABLE ", else where gonets.conf listens\n"
+                           "  -bp          lists the queue, like mailq\n";
 
 struct options {
     const char *config, *server, *sender, *full_name;
@@ -281,6 +282,8 @@ static int act(struct sendmail *s, int argc, char **argv)
     case '\0':
     case 'm':
         return send_message(s, argc, argv);
+    case 'p':
+        return gonets_mailq(1, argv);
     case 'q': /* the server sees to its queue, */
     case 'i': /* and reads the tables of aliases itself */
         return GONETS_OK;

@@ -213,6 +213,8 @@ static void on_handle(void *ctx, const struct ipc_handle *what, struct os_handle
         workers_link(qmgr, what->index, handle->link);
     else if (what->what == IPC_A_LINK && (what->role == IPC_LOCAL || what->role == IPC_SMTP) && kind == OS_HANDLE_LINK)
         deliverer_link(qmgr, (enum ipc_role)what->role, what->index, handle->link);
+    else if (what->what == IPC_A_LINK && what->role == IPC_COMMANDER && kind == OS_HANDLE_LINK)
+        orders_link(qmgr, handle->link);
     else
         handle->kind = kind;
 }
@@ -281,6 +283,7 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     list_init(&qmgr->deliverers);
     list_init(&qmgr->reports);
     list_init(&qmgr->finished);
+    list_init(&qmgr->commanders);
     role_open(&qmgr->role, os, supervisor, IPC_QMGR,
               &(struct role_owner){ .ctx = qmgr,
                                     .handle = on_handle,
@@ -294,6 +297,7 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
 void qmgr_stop(void *role)
 {
     struct qmgr *qmgr = role;
+    orders_free(qmgr);
     deliverers_free(qmgr);
     workers_free(qmgr);
     if (qmgr->store)

@@ -22,6 +22,7 @@ struct qmgr {
     unsigned asked[4];        /* by spool_kind: segments asked of the store and not come yet */
     struct list deliverers;   /* links to local and smtp processes (deliverer.c) */
     struct list reports;      /* to senders, under way (reports.c) */
+    struct list commanders; /* links to commands of the administrator (orders.c) */
     struct list finished;     /* at recovery: first recipients of messages that are done */
     struct mail_id_maker ids; /* of reports */
     unsigned fetches;
@@ -114,6 +115,10 @@ bool reports_room(const struct qmgr *qmgr); /* for reports that can wait */
 void reports_work(struct qmgr *qmgr);
 uint64_t reports_deadline(const struct qmgr *qmgr);
 void reports_free(struct qmgr *qmgr);
+
+/* orders.c: what the administrator wants done with recipients. */
+void orders_link(struct qmgr *qmgr, struct os_link *link);
+void orders_free(struct qmgr *qmgr);
 
 void qmgr_open_store(struct qmgr *qmgr); /* once started and once all workers have told what they hold */
 void qmgr_arm(struct qmgr *qmgr);

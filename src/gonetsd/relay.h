@@ -98,7 +98,7 @@ struct relay_job {
     struct spool_message message;
     char reverse_path[SMTP_PATH_MAX];
     /* The attempt. */
-    size_t next_target; /* of the destination: first that was not tried */
+    uint64_t tried; /* targets of the destination, a bit for each */
     bool has_trouble, reached;
     struct relay_verdict trouble; /* of the targets so far; texts in trouble_text */
     char *trouble_text;

@@ -243,16 +243,22 @@ void relay_destination_is_us(struct relay_destination *d, size_t target)
 
 /* ---- work ---- */
 
-/* The next address for this job. One that failed for others just now is passed over, unless it would be the only one
- * that the job tries. */
+/* The next address for this job, which in the end tries all of them: those that failed just now, for this job or another,
+ * come last. */
 static bool choose_target(const struct relay_destination *d, const struct relay_job *job, size_t *target)
 {
     uint64_t now = os_now_us(d->relay->os);
-    for (*target = job->next_target; *target < d->target_count; ++*target)
-        if (d->bad_until_us[*target] <= now)
+    bool found = false;
+    for (size_t i = 0; i < d->target_count; i++) {
+        bool bad = d->bad_until_us[i] > now;
+        if (job->tried >> i & 1 || (bad && found))
+            continue;
+        *target = i;
+        found = true;
+        if (!bad)
             return true;
-    *target = job->next_target;
-    return !job->has_trouble && *target < d->target_count;
+    }
+    return found;
 }
 
 /* All addresses were tried. Whether the destination is in trouble or this message was is what the queue goes by. */
@@ -288,7 +294,7 @@ static void open_sessions(struct relay_destination *d)
             fail_by_trouble(job);
             continue;
         }
-        job->next_target = target + 1;
+        job->tried |= UINT64_C(1) << target;
         if (!relay_session_open(d, job, target))
             list_prepend(&d->waiting, &job->link); /* its trouble is noted: the next address */
     }

@@ -178,7 +178,7 @@ static void move_on(struct relay_session *s, const struct relay_verdict *v, bool
         return;
     s->job = NULL;
     if (stale)
-        job->next_target = job->next_target ? job->next_target - 1 : 0;
+        job->tried &= ~(UINT64_C(1) << s->target);
     else
         relay_job_trouble(job, v);
     relay_destination_return(job);

@@ -263,7 +263,7 @@ static void spawn(struct stage *stage, const char *role, struct os_child **child
     assert_int_equal(os_spawn(stage->scene.os, &what, &link, child, on_exit_of, exited), OS_OK);
     ipc_open(ipc, stage->scene.os, link, &(struct ipc_owner){ stage, on_frame, NULL, on_nothing });
     role_say_hello(ipc, IPC_SUPERVISOR, 0);
-    ipc_config_pack(&frame, &(struct ipc_config){ true, 1, view_of(config) });
+    ipc_config_pack(&frame, &(struct ipc_config){ .last = true, .generation = 1, .text = view_of(config) });
     ipc_send(ipc, buffer_view(&frame));
     send_type(ipc, IPC_START);
 }

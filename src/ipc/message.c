@@ -246,6 +246,24 @@ bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
            m->text.len <= IPC_TEXT_MAX && m->remote.len <= IPC_REMOTE_MAX;
 }
 
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m)
+{
+    ipc_type_pack(to, type);
+    pack_u8(to, m->kind);
+    pack_u8(to, m->result);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+}
+
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m)
+{
+    m->kind = unpack_u8(from);
+    m->result = unpack_u8(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    return unpack_done(from);
+}
+
 void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m)
 {
     ipc_type_pack(to, IPC_KEPT);

@@ -54,6 +54,9 @@ enum ipc_type {
     IPC_COMMAND = 110,
     IPC_PROCESS, /* status: one for each process */
     IPC_ANSWER,  /* the last frame */
+    /* command <-> qmgr, over the link that the supervisor handed on */
+    IPC_ORDER,
+    IPC_ORDERED, /* the answer to each */
 };
 
 enum ipc_role { IPC_SUPERVISOR = 1, IPC_SMTPD, IPC_QMGR, IPC_LOCAL, IPC_MAILBOX, IPC_AUTH, IPC_SMTP, IPC_RESOLVER, IPC_COMMANDER };
@@ -87,6 +90,22 @@ struct ipc_process {
     uint64_t uptime_us, generation;
     uint64_t starts; /* how often it was started */
     struct ipc_counts counts;
+};
+
+enum ipc_order_kind { IPC_ORDER_RETRY = 1, IPC_ORDER_HOLD, IPC_ORDER_RELEASE, IPC_ORDER_FAIL, IPC_ORDER_DELETE };
+enum ipc_order_result {
+    IPC_ORDER_DONE,
+    IPC_ORDER_GONE,    /* it is not in the queue any more */
+    IPC_ORDER_BUSY,    /* it is being served at this moment */
+    IPC_ORDER_NOT_SO,  /* nothing to release, held already */
+    IPC_ORDER_TROUBLE, /* no memory, or the spool is not open yet */
+};
+
+struct ipc_order { /* about one recipient */
+    uint8_t kind;   /* enum ipc_order_kind */
+    uint8_t result; /* enum ipc_order_result, of IPC_ORDERED */
+    struct mail_id id;
+    uint32_t recipient;
 };
 
 struct ipc_answer {
@@ -215,6 +234,8 @@ void ipc_command_pack(struct buffer *to, uint8_t command); /* enum ipc_command *
 bool ipc_command_unpack(struct unpack *from, uint8_t *command);
 void ipc_process_pack(struct buffer *to, const struct ipc_process *m);
 bool ipc_process_unpack(struct unpack *from, struct ipc_process *m);
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m);
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m);
 void ipc_answer_pack(struct buffer *to, const struct ipc_answer *m);
 bool ipc_answer_unpack(struct unpack *from, struct ipc_answer *m);
 void ipc_handle_pack(struct buffer *to, const struct ipc_handle *m);

@@ -72,7 +72,7 @@ static bool complain_key(struct buffer *error, struct view word, size_t key)
 
 static bool parse_time(struct view text, uint64_t *us)
 {
-    static const struct view units = VIEW("smhd");
+    const struct view units = VIEW("smhd");
     static const uint64_t seconds[] = { 1, 60, 3600, 86400 };
     size_t unit = text.len ? view_find(units, text.at[text.len - 1]) : units.len;
     if (unit == units.len || !view_to_u64(view_slice(text, 0, text.len - 1), 1000000, us))

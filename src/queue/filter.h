@@ -26,7 +26,7 @@ const char *queue_entry_state_name(enum queue_entry_state state);
 struct queue_entry {
     struct mail_id id;
     uint32_t recipient;
-    struct view from, to; /* paths; from is empty for <> */
+    struct view from, to;         /* paths; from is empty for <> */
     uint64_t arrived_us, next_us; /* wall clock; next_us 0: now, or not before it is released */
     uint32_t attempts;
     enum queue_entry_state state;

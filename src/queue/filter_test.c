@@ -4,8 +4,11 @@
 
 #include <string.h>
 
-#define TEXT(literal) { literal, sizeof(literal) - 1 } /* a struct view in a table */
-#define HOUR_US 3600000000u
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        literal, sizeof(literal) - 1                                                                                   \
+    } /* a struct view in a table */
+#define HOUR_US 3600000000ull
 #define NOW_US  (1000000ull * HOUR_US)
 
 static struct queue_entry entry(void)
@@ -90,7 +93,8 @@ static const struct {
     const char *filter, *error;
 } wrong[] = {
     { "form=x", "'form=x': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
-    { "example.org", "'example.org': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
+    { "example.org",
+      "'example.org': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
     { "from>x", "'from>x': a filter like from=ann@example.org" },
     { "age=1h", "'age=1h': a filter like age>1h" },
     { "age>1", "'age>1': a filter like age>1h" },
@@ -104,8 +108,10 @@ static const struct {
     { "or from~a", "'or': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
     { "from~a or", "'or, not': a filter must follow" },
     { "not", "'or, not': a filter must follow" },
-    { "not not from~a", "'not': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
-    { "x\x1b[2J=1", "'x?[2J=1': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
+    { "not not from~a",
+      "'not': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
+    { "x\x1b[2J=1",
+      "'x?[2J=1': no filter; there are from= to= domain= id= state= reason~ age> next< attempts>, and 'all'" },
 };
 
 static void complains(void **state)

@@ -51,7 +51,8 @@ static bool is_annulled(const struct browsing *b, const struct spool_place *plac
     return false;
 }
 
-static void take_record(struct browsing *b, uint64_t segment, const struct record_header *record, struct view head)
+static void take_record(struct browsing *b, const struct source *source, uint64_t segment,
+                        const struct record_header *record, struct view head)
 {
     struct spool_message message;
     struct spool_event event;
@@ -61,7 +62,7 @@ static void take_record(struct browsing *b, uint64_t segment, const struct recor
         b->browse->event(b->browse->ctx, &event);
     else if (record->type == RECORD_MESSAGE && b->messages && message_of_record(segment, record, head, &message) &&
              !is_annulled(b, &message.place))
-        b->browse->message(b->browse->ctx, &message);
+        b->browse->message(b->browse->ctx, &message, source->file);
 }
 
 /* ---- segments ---- */
@@ -73,7 +74,7 @@ static void walk_groups(struct browsing *b, struct source *source, const struct 
     walk.skip_content = true;
     for (enum walk_step step; (step = source_walk(source, &walk)) != WALK_END;)
         if (step == WALK_RECORD)
-            take_record(b, segment->number, &walk.record, walk.head);
+            take_record(b, source, segment->number, &walk.record, walk.head);
 }
 
 /* Messages of a sealed segment are known from its footer, so that no content is read. False: there is none that is
@@ -86,7 +87,7 @@ static bool read_footer(struct browsing *b, struct source *source, const struct 
     bool sound = memory && read_carefully(source->os, source->file, segment->seal.end, memory, footer.len) &&
                  footer_is_sound(segment, footer);
     while (sound && footer.len && footer_next(segment, &footer, &record, &raw))
-        take_record(b, segment->number, &record, view_slice(raw, RECORD_HEADER_SIZE, raw.len));
+        take_record(b, source, segment->number, &record, view_slice(raw, RECORD_HEADER_SIZE, raw.len));
     free(memory);
     return sound;
 }
