@@ -84,6 +84,14 @@ static void misconfigured(struct qmgr *qmgr, struct queue_recipient *r, struct v
     wait(qmgr, r, reply_of(451, 4, 3, 5, buffer_view(&text)));
 }
 
+/* Where addresses without a domain are: beside the alias. */
+static struct view domain_beside(const struct qmgr *qmgr, const struct queue_recipient *r)
+{
+    struct view path = queue_path(r->message, queue_number(r));
+    size_t at = view_find_last(path, '@');
+    return at < path.len ? view_slice(path, at + 1, path.len) : qmgr->role.conf.hostname;
+}
+
 static void no_memory(struct qmgr *qmgr, struct queue_recipient *r)
 {
     wait(qmgr, r, reply_of(451, 4, 3, 0, VIEW("out of memory for the members of an alias")));
@@ -102,7 +110,7 @@ static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view val
     struct arena arena;
     struct queue_alias alias;
     arena_init(&arena, 4096, EXPANSION_MEMORY_MAX);
-    switch (queue_alias_expand(r->message, queue_number(r), value, qmgr->role.conf.hostname, &arena, &alias)) {
+    switch (queue_alias_expand(r->message, queue_number(r), value, domain_beside(qmgr, r), &arena, &alias)) {
     case QUEUE_ALIAS_OK:
         replace(qmgr, r, &alias, &arena);
         break;

@@ -23,9 +23,9 @@ struct queue_alias {
     struct view bad;  /* QUEUE_ALIAS_UNSUPPORTED: what is meant */
 };
 
-/* value: of an alias table; addresses without a domain are at hostname. Recipients that the message has already are
+/* value: of an alias table; addresses without a domain are at `domain`. Recipients that the message has already are
  * left out. The message is warm. */
 enum queue_alias_result queue_alias_expand(const struct queue_message *message, uint32_t number, struct view value,
-                                           struct view hostname, struct arena *arena, struct queue_alias *alias);
+                                           struct view domain, struct arena *arena, struct queue_alias *alias);
 
 #endif
