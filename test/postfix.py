@@ -24,7 +24,7 @@ daemon_directory = {sbin}
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = {name}
-inet_interfaces = {address}
+inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mydestination =
 mynetworks = 127.0.0.0/8
@@ -51,7 +51,7 @@ class Postfix:
     def __init__(self, folder, relay=None, address="127.0.0.1", port=None, name="postfix.example", settings=""):
         self.folder = pathlib.Path(folder)
         self.address, self.port = address, port or free_port()
-        self.config = CONFIG.format(folder=folder, sbin=SBIN, name=name, address=address) + settings
+        self.config = CONFIG.format(folder=folder, sbin=SBIN, name=name) + settings
         if relay:
             self.config += f"\nrelayhost = [127.0.0.1]:{relay}\n"
         self.process = None
@@ -87,8 +87,9 @@ class Postfix:
         (etc / "master.cf").write_text(services)
 
     def start(self):
-        self.process = subprocess.Popen([SBIN / "master", "-c", self.folder / "etc"], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([SBIN / "master", "-c", self.folder / "etc"], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
         wait_for(self.answers, 20, "an answer of Postfix")
 
     def answers(self):

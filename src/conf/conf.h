@@ -38,7 +38,7 @@ struct conf_table { /* table NAME file PATH: one entry a line, "key" or "key: va
     struct conf_table *next;
 };
 
-struct conf_hop { /* of `relay via`: a smart host */
+struct conf_hop {     /* of `relay via`: a smart host */
     struct view host; /* name or IP address, without brackets and port */
     uint16_t port;
     bool is_address;
@@ -97,16 +97,16 @@ struct conf_limits {           /* every one by name: `limit NAME VALUE`; `gonets
     uint64_t sessions_max;     /* per smtpd worker */
     uint64_t errors_max;       /* bad commands per session */
     uint64_t command_us_max, data_us_max;
-    uint64_t receive_memory_max; /* half-received mail in memory, per worker */
-    uint64_t spool_free_min;     /* bytes left on the disk below which new mail gets 452 */
-    uint64_t local_jobs_max;     /* deliveries to mailboxes at a time */
+    uint64_t receive_memory_max;    /* half-received mail in memory, per worker */
+    uint64_t spool_free_min;        /* bytes left on the disk below which new mail gets 452 */
+    uint64_t local_jobs_max;        /* deliveries to mailboxes at a time */
     uint64_t relay_sessions_max;    /* connections to other servers, per smtp worker */
     uint64_t relay_destination_max; /* connections to one destination, of the whole server */
     uint64_t relay_jobs_max;        /* recipients that are being relayed at a time */
     uint64_t hops_max;              /* Received fields; more are a loop */
 };
 
-struct conf_retry { /* `retry 1m 5m 30m 2h expire 5d warn 4h` */
+struct conf_retry {                  /* `retry 1m 5m 30m 2h expire 5d warn 4h` */
     uint64_t gaps_us[CONF_GAPS_MAX]; /* from one attempt to the next; the last repeats */
     unsigned gap_count;              /* at least 1 */
     uint64_t expire_us;              /* age at which a recipient is given up */
@@ -137,7 +137,7 @@ struct conf {
     struct conf_retry retry;
     struct conf_dns *dns; /* in the order of the file; NULL: the name servers of the system */
     struct conf_limits limits;
-    const struct conf_error *warnings; /* what is allowed and may not be meant; in order, NULL: nothing */
+    struct conf_error *warnings; /* what is allowed and may not be meant; in order, NULL: nothing */
 };
 
 /* Where the text of files comes from: the command reads files, tests and children give text. The text must live as long
@@ -172,15 +172,17 @@ void conf_hop_add(struct buffer *to, const struct conf_hop *hop);       /* "HOST
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
 
 /* Is there a setting or limit that differs and cannot change while the server runs? Its name; NULL: none. */
+bool conf_dns_same(const struct conf_dns *a, const struct conf_dns *b);
 const char *conf_fixed_change(const struct conf *now, const struct conf *next);
 
 const struct conf_entry *conf_table_find(const struct conf_table *table,
                                          struct view key); /* ASCII letters of any case */
 const struct conf_action *conf_action_find(const struct conf *conf, struct view name);
-/* The entry for a recipient: the one for its whole address, else the one for its local part; NULL: none, or no aliases. */
+/* The entry for a recipient: the one for its whole address, else the one for its local part; NULL: none, or no aliases.
+ */
 const struct conf_entry *conf_alias_find(const struct conf_action *action, struct view local, struct view address);
-/* Takes the next address off the value of such an entry: "local@domain", or a local part alone, which is one at the host
- * name. false: no more. */
+/* Takes the next address off the value of such an entry: "local@domain", or a local part alone, which is one at the
+ * host name. false: no more. */
 bool conf_alias_next(struct view *rest, struct view *address);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
  * client: NULL for mail of our own (reports, members of aliases): as from the machine itself.

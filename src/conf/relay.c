@@ -22,7 +22,7 @@ static bool split_port(struct view text, struct view *host, uint16_t *port)
     struct address address;
     size_t colon = view_find_last(text, ':');
     bool bracketed = view_starts(text, VIEW("["));
-    size_t close = view_find(text, ']');
+    size_t close = view_find(text, ']'), text_len = text.len;
     *host = text;
     if (address_parse_ip(text, &address))
         return true;
@@ -30,7 +30,7 @@ static bool split_port(struct view text, struct view *host, uint16_t *port)
         *host = view_slice(text, 1, close);
         text = view_slice(text, close + 1, text.len);
         colon = 0;
-        if (!address_parse_ip(*host, &address) || (text.len && text.at[0] != ':'))
+        if (close == text_len || !address_parse_ip(*host, &address) || (text.len && text.at[0] != ':'))
             return false;
     } else if (colon < text.len) {
         *host = view_slice(text, 0, colon);
@@ -44,7 +44,8 @@ bool conf_parse_hop(struct conf_parser *p, struct conf_hop *hop)
     if (!conf_take(p, &word))
         return false;
     hop->port = CONF_SMTP_PORT;
-    const char *bad = "is not a host: write mail.example.org, 192.0.2.1 or [2001:db8::1], with :PORT behind it unless it is 25";
+    const char *bad =
+        "is not a host: write mail.example.org, 192.0.2.1 or [2001:db8::1], with :PORT behind it unless it is 25";
     if (split_port(word.text, &hop->host, &hop->port)) {
         hop->is_address = address_parse_ip(hop->host, &hop->address);
         if (hop->is_address)
@@ -104,7 +105,7 @@ static bool take_word(struct conf_parser *p, const char *word)
 
 static bool parse_gaps(struct conf_parser *p, struct conf_retry *retry)
 {
-    retry->gap_count = 0;
+    *retry = (struct conf_retry){ .expire_us = retry->expire_us, .warn_us = retry->warn_us };
     do {
         if (retry->gap_count == CONF_GAPS_MAX) {
             conf_say(p, &p->word, "more than %u times", CONF_GAPS_MAX);
@@ -149,6 +150,15 @@ bool conf_parse_retry(struct conf_parser *p)
 }
 
 /* ---- dns ---- */
+
+bool conf_dns_same(const struct conf_dns *a, const struct conf_dns *b)
+{
+    while (a && b && a->kind == b->kind && view_equal(a->zone, b->zone) && address_equal(&a->server, &b->server)) {
+        a = a->next;
+        b = b->next;
+    }
+    return !a && !b;
+}
 
 static bool take_zone(struct conf_parser *p, struct conf_dns *dns)
 {

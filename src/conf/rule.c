@@ -63,6 +63,11 @@ static bool parse_from(struct conf_parser *p, struct conf_match *match)
 {
     static const char *const words[] = { "any", "local", "network", NULL };
     static const enum conf_from kinds[] = { CONF_FROM_ANY, CONF_FROM_LOCAL, CONF_FROM_NETWORK };
+    struct network network;
+    if (p->word.kind == CONF_WORD && (network_parse(p->word.text, &network) || conf_is_reference(&p->word))) {
+        conf_say_bad(p, &p->word, "lacks a word before it: write from network NETWORK");
+        return false;
+    }
     int word = conf_choose(p, words);
     if (word < 0)
         return false;
@@ -92,6 +97,11 @@ static bool parse_for(struct conf_parser *p, struct conf_match *match)
 {
     static const char *const words[] = { "any", "local", "domain", NULL };
     static const enum conf_for kinds[] = { CONF_FOR_ANY, CONF_FOR_LOCAL, CONF_FOR_DOMAIN };
+    bool domain = view_has(p->word.text, '.') && !conf_pattern_check(p->word.text);
+    if (p->word.kind == CONF_WORD && (domain || conf_is_reference(&p->word))) {
+        conf_say_bad(p, &p->word, "lacks a word before it: write for domain DOMAIN");
+        return false;
+    }
     int word = conf_choose(p, words);
     if (word < 0)
         return false;

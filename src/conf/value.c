@@ -139,17 +139,25 @@ const char *conf_name_check(struct view text)
     return NULL;
 }
 
-static const char *check_address(struct view text)
+const char *conf_local_check(struct view text)
 {
-    size_t at = view_find_last(text, '@');
-    if (at == 0 || at >= text.len || at > 64) /* RFC 5321 section 4.5.3.1.1 */
-        return "is not a whole address: write local@domain";
-    for (size_t i = 0; i < at; i++) {
+    if (text.len == 0 || text.len > 64) /* RFC 5321 section 4.5.3.1.1 */
+        return "is not an address: write local@domain";
+    for (size_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (!ascii_is_alnum(c) && (c == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~.", c)))
             return "is not a plain address: write local@domain";
     }
-    return conf_domain_check(view_slice(text, at + 1, text.len));
+    return NULL;
+}
+
+const char *conf_address_check(struct view text)
+{
+    size_t at = view_find_last(text, '@');
+    if (at == 0 || at >= text.len || at > 64)
+        return "is not a whole address: write local@domain";
+    const char *bad = conf_local_check(view_slice(text, 0, at));
+    return bad ? bad : conf_domain_check(view_slice(text, at + 1, text.len));
 }
 
 /* ---- templates ---- */
@@ -260,7 +268,7 @@ static const char *check_text(enum conf_type type, struct view text)
     case CONF_ACCOUNTS:
         return conf_account_check(text, 24);
     case CONF_ADDRESS:
-        return check_address(text);
+        return conf_address_check(text);
     default:
         return conf_path_check(text);
     }

@@ -49,6 +49,8 @@ void conf_number_add(struct buffer *to, enum conf_type type, uint64_t number); /
 
 const char *conf_domain_check(struct view text);
 const char *conf_pattern_check(struct view text); /* a domain, perhaps with a dot before it */
+const char *conf_address_check(struct view text); /* local@domain */
+const char *conf_local_check(struct view text);   /* a plain local part */
 const char *conf_path_check(struct view text);
 const char *conf_account_check(struct view text, size_t max);
 const char *conf_name_check(struct view text); /* of tables and actions */

@@ -60,7 +60,7 @@ bool deliver_mx_add_literal(struct deliver_mx *mx, struct view literal, uint16_t
 /* The answer to the question for A (AAAA) records of host n. */
 void deliver_mx_take_addresses(struct deliver_mx *mx, size_t n, enum os_dns_type type,
                                const struct ipc_resolved *answer);
-/* Everything is answered: the addresses in order, each once. room: DELIVER_MX_TARGETS_MAX. */
+/* Everything is answered: the addresses in order, each once. room: DELIVER_MX_TARGETS_MAX, 64 at most. */
 enum deliver_mx_result deliver_mx_list(const struct deliver_mx *mx, struct deliver_mx_target *targets, size_t *count);
 
 #endif

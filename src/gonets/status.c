@@ -39,7 +39,7 @@ static void print_text(const struct ipc_process *p, bool first)
     char name[64], time[64], number[32];
     struct buffer who = BUFFER_OF(name), uptime = BUFFER_OF(time), pid = BUFFER_OF(number);
     if (first)
-        puts("ROLE        PID      UPTIME  STARTS  CONFIG  SESSIONS  DELIVERING  WAITING");
+        puts("ROLE        PID      UPTIME  STARTS  CONFIG  SESSIONS  DELIVERING  QUEUED");
     buffer_add_safe(&who, p->role, 32);
     buffer_addf(&who, "/%" PRIu32, p->instance);
     if (p->number)
@@ -47,9 +47,9 @@ static void print_text(const struct ipc_process *p, bool first)
     else
         buffer_add_text(&pid, "down");
     add_time(&uptime, p->uptime_us);
-    printf("%-11.*s %-8.*s %-7.*s %6" PRIu64 "  %6" PRIu64 "  %8" PRIu64 "  %10" PRIu64 "  %7" PRIu64 "\n",
+    printf("%-11.*s %-8.*s %-7.*s %6" PRIu64 "  %6" PRIu64 "  %8" PRIu64 "  %10" PRIu64 "  %6" PRIu64 "\n",
            (int)who.len, who.at, (int)pid.len, pid.at, (int)uptime.len, uptime.at, p->starts, p->generation,
-           p->counts.sessions, p->counts.active, p->counts.waiting);
+           p->counts.sessions, p->counts.active, p->counts.messages);
 }
 
 static void print_json(const struct ipc_process *p, bool first)
@@ -59,9 +59,9 @@ static void print_json(const struct ipc_process *p, bool first)
     buffer_add_safe(&role, p->role, 32); /* a word of ours, with nothing to escape */
     printf("%s{\"role\":\"%.*s\",\"instance\":%" PRIu32 ",\"pid\":%" PRIu64 ",\"uptime_us\":%" PRIu64
            ",\"starts\":%" PRIu64 ",\"generation\":%" PRIu64 ",\"sessions\":%" PRIu64 ",\"delivering\":%" PRIu64
-           ",\"waiting\":%" PRIu64 "}",
+           ",\"queued\":%" PRIu64 "}",
            first ? "{\"processes\":[" : ",", (int)role.len, role.at, p->instance, p->number, p->uptime_us, p->starts,
-           p->generation, p->counts.sessions, p->counts.active, p->counts.waiting);
+           p->generation, p->counts.sessions, p->counts.active, p->counts.messages);
 }
 
 static void on_process(void *ctx, const struct ipc_process *process)

@@ -1,4 +1,5 @@
-/* What commands ask of the running server, over the control socket in the spool: a reload, the status, a link to the queue. */
+/* What commands ask of the running server, over the control socket in the spool: a reload, the status, a link to the
+ * queue. */
 #include <stdlib.h>
 
 #include "gonetsd/supervisor_inner.h"
@@ -85,9 +86,7 @@ static void send_status(struct commander *commander)
 
 static bool all_counted(const struct supervisor *sv)
 {
-    list_each(link, &sv->children)
-        if (list_entry(link, struct child, link)->questions)
-            return false;
+    list_each(link, &sv->children) if (list_entry(link, struct child, link)->questions) return false;
     return true;
 }
 

@@ -181,6 +181,7 @@ static void aim(struct qmgr *qmgr, struct queue_recipient *r, struct queue_desti
     queue_set(&qmgr->queue, r, QUEUE_NEW);
     queue_aim(&qmgr->queue, r, d);
     queue_set(&qmgr->queue, r, QUEUE_READY);
+    os_later(qmgr->os, &qmgr->work); /* perhaps its kind has been served in this turn */
 }
 
 /* The route is found again: the configuration may be another one than when it lined up. false: no more of this kind

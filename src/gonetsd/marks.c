@@ -146,7 +146,8 @@ void mark_log(struct qmgr *qmgr, const struct queue_recipient *r, unsigned kind,
     struct event e;
     event_begin(&e, &qmgr->log, queue_event_name(kind));
     event_id(&e, &m->item.id);
-    event_view(&e, "to", queue_path(m, queue_number(r)));
+    if (queue_slot(m, queue_number(r))) /* else it was said before our time */
+        event_view(&e, "to", queue_path(m, queue_number(r)));
     if (event->remote.len)
         event_view(&e, "relay", event->remote);
     else if (r->destination)

@@ -256,6 +256,12 @@ static void on_reloaded(void *ctx)
     os_later(qmgr->os, &qmgr->work);
 }
 
+static void on_count(void *ctx, struct ipc_counts *counts)
+{
+    const struct qmgr *qmgr = ctx;
+    counts->messages = qmgr->has_queue ? qmgr->queue.messages.count : 0;
+}
+
 static void on_stop(void *ctx)
 {
     struct qmgr *qmgr = ctx;
@@ -279,8 +285,12 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     list_init(&qmgr->finished);
     list_init(&qmgr->commanders);
     role_open(&qmgr->role, os, supervisor, IPC_QMGR,
-              &(struct role_owner){
-                  .ctx = qmgr, .handle = on_handle, .start = on_start, .stop = on_stop, .reloaded = on_reloaded });
+              &(struct role_owner){ .ctx = qmgr,
+                                    .handle = on_handle,
+                                    .start = on_start,
+                                    .stop = on_stop,
+                                    .reloaded = on_reloaded,
+                                    .count = on_count });
     return qmgr;
 }
 

@@ -98,7 +98,7 @@ struct relay_job {
     struct spool_message message;
     char reverse_path[SMTP_PATH_MAX];
     /* The attempt. */
-    size_t next_target; /* of the destination: first that was not tried */
+    uint64_t tried; /* targets of the destination, a bit for each */
     bool has_trouble, reached;
     struct relay_verdict trouble; /* of the targets so far; texts in trouble_text */
     char *trouble_text;
@@ -171,6 +171,7 @@ struct relay_session {
     char remote[IPC_REMOTE_MAX]; /* "name [address]:port" */
     size_t remote_len;
     struct relay_job *job;
+    struct generation *generation; /* whose host name it has said; NULL: none yet */
     struct smtp_client client;
     bool connecting, greeted;
     bool sending; /* the job's message is under way */
@@ -282,6 +283,7 @@ void relay_destination_wake(struct relay_destination *d);
 void relay_destination_work(void *relay);                              /* task */
 struct relay_job *relay_destination_next(struct relay_destination *d); /* for a session that is free; NULL: none */
 void relay_destination_is_us(struct relay_destination *d, size_t target);
+void relay_destination_renew_all(struct relay *relay); /* what is known of them is no longer true: a new configuration */
 void relay_destination_free_all(struct relay *relay);
 
 /* relay_session.c */

@@ -225,6 +225,14 @@ static void fail_by_names(struct relay_destination *d)
         relay_job_finish(job, &v);
 }
 
+void relay_destination_renew_all(struct relay *relay)
+{
+    for (struct map_item *item = NULL; (item = map_next(&relay->destinations, item));)
+        map_entry(item, struct relay_destination, by_key)->known_until_us = 0;
+    while (relay_session_drop_idle(relay))
+        ;
+}
+
 void relay_destination_is_us(struct relay_destination *d, size_t target)
 {
     const struct deliver_mx_host *hosts = d->mx.hosts;
@@ -235,16 +243,22 @@ void relay_destination_is_us(struct relay_destination *d, size_t target)
 
 /* ---- work ---- */
 
-/* The next address for this job. One that failed for others just now is passed over, unless it would be the only one
- * that the job tries. */
+/* The next address for this job, which in the end tries all of them: those that failed just now, for this job or another,
+ * come last. */
 static bool choose_target(const struct relay_destination *d, const struct relay_job *job, size_t *target)
 {
     uint64_t now = os_now_us(d->relay->os);
-    for (*target = job->next_target; *target < d->target_count; ++*target)
-        if (d->bad_until_us[*target] <= now)
+    bool found = false;
+    for (size_t i = 0; i < d->target_count; i++) {
+        bool bad = d->bad_until_us[i] > now;
+        if (job->tried >> i & 1 || (bad && found))
+            continue;
+        *target = i;
+        found = true;
+        if (!bad)
             return true;
-    *target = job->next_target;
-    return !job->has_trouble && *target < d->target_count;
+    }
+    return found;
 }
 
 /* All addresses were tried. Whether the destination is in trouble or this message was is what the queue goes by. */
@@ -280,7 +294,7 @@ static void open_sessions(struct relay_destination *d)
             fail_by_trouble(job);
             continue;
         }
-        job->next_target = target + 1;
+        job->tried |= UINT64_C(1) << target;
         if (!relay_session_open(d, job, target))
             list_prepend(&d->waiting, &job->link); /* its trouble is noted: the next address */
     }

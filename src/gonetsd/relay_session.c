@@ -136,6 +136,7 @@ static void free_session(struct relay_session *s)
 {
     list_remove(&s->link);
     relay_source_end(&s->source);
+    generation_release(s->generation);
     free(s->rest);
     free(s->late);
     free(s);
@@ -177,7 +178,7 @@ static void move_on(struct relay_session *s, const struct relay_verdict *v, bool
         return;
     s->job = NULL;
     if (stale)
-        job->next_target = job->next_target ? job->next_target - 1 : 0;
+        job->tried &= ~(UINT64_C(1) << s->target);
     else
         relay_job_trouble(job, v);
     relay_destination_return(job);
@@ -615,7 +616,9 @@ static void on_connected(struct relay_session *s)
         return;
     }
     s->connecting = false;
-    smtp_client_start(&s->client, s->relay->role.conf.hostname, os_now_us(s->relay->os));
+    watch(s);
+    s->generation = role_hold(&s->relay->role);
+    smtp_client_start(&s->client, s->generation->conf.hostname, os_now_us(s->relay->os));
     if (status == OS_END)
         lose(s, "the server closed the connection");
     run(s, (struct view){ s->relay->in, got });

@@ -7,7 +7,7 @@
 
 #include "gonetsd/supervisor_inner.h"
 
-#define SAID_MAX (48u << 10) /* fits into one frame */
+#define SAID_MAX  (48u << 10) /* fits into one frame */
 #define EX_CONFIG 78
 
 static unsigned stage_of(enum ipc_role role)

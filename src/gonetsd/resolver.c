@@ -15,6 +15,7 @@ struct resolver {
     struct os *os;
     struct role role;
     struct event_log log;
+    const struct conf_dns *dns; /* in use */
     struct list askers;
     struct list waiting, running;
     size_t running_count;
@@ -208,12 +209,23 @@ static void on_start(void *ctx)
     struct resolver *resolver = ctx;
     struct arena arena;
     resolver->log.text = resolver->role.conf.log_text;
+    resolver->dns = resolver->role.conf.dns;
     arena_init(&arena, 4096, 1u << 20);
     if (resolver->role.conf.dns && !use_sources(resolver, &arena))
         event_note(&resolver->log, "dns-refused",
                    VIEW("the resolver cannot use what `dns` says: all mail by DNS waits"));
     arena_reset(&arena);
     role_ready(&resolver->role);
+}
+
+/* A resolver that asks others is a new one: the supervisor starts it. */
+static void on_reloaded(void *ctx)
+{
+    struct resolver *resolver = ctx;
+    resolver->log.text = resolver->role.conf.log_text;
+    if (!conf_dns_same(resolver->dns, resolver->role.conf.dns))
+        os_stop(resolver->os, 0);
+    resolver->dns = resolver->role.conf.dns;
 }
 
 static void on_stop(void *ctx)
@@ -233,7 +245,8 @@ void *resolver_start(struct os *os, struct os_link *supervisor)
     list_init(&resolver->waiting);
     list_init(&resolver->running);
     role_open(&resolver->role, os, supervisor, IPC_RESOLVER,
-              &(struct role_owner){ .ctx = resolver, .handle = on_handle, .start = on_start, .stop = on_stop });
+              &(struct role_owner){
+                  .ctx = resolver, .handle = on_handle, .start = on_start, .stop = on_stop, .reloaded = on_reloaded });
     return resolver;
 }
 

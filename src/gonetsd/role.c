@@ -181,7 +181,8 @@ static void on_gone(void *ctx)
     os_stop(role->os, 1);
 }
 
-void role_open(struct role *role, struct os *os, struct os_link *supervisor, enum ipc_role me, const struct role_owner *owner)
+void role_open(struct role *role, struct os *os, struct os_link *supervisor, enum ipc_role me,
+               const struct role_owner *owner)
 {
     *role = (struct role){ .os = os, .owner = *owner, .me = me };
     ipc_open(&role->supervisor, os, supervisor, &(struct ipc_owner){ role, on_frame, NULL, on_gone });

@@ -130,6 +130,21 @@ static void on_start(void *ctx)
     role_ready(&relay->role);
 }
 
+/* Sessions without a message under way end: the next one may go to another host. */
+static void on_reloaded(void *ctx)
+{
+    struct relay *relay = ctx;
+    relay->log.text = relay->role.conf.log_text;
+    relay_destination_renew_all(relay);
+}
+
+static void on_count(void *ctx, struct ipc_counts *counts)
+{
+    const struct relay *relay = ctx;
+    counts->sessions = relay->session_count;
+    counts->active = relay->recipients.count;
+}
+
 void relay_end_when_idle(struct relay *relay)
 {
     if (relay->stopping && relay->busy == 0 && (ipc_ready(&relay->qmgr) || !ipc_is_open(&relay->qmgr)))
@@ -191,7 +206,12 @@ void *smtp_start(struct os *os, struct os_link *supervisor)
     }
     init(relay, os, seed);
     role_open(&relay->role, os, supervisor, IPC_SMTP,
-              &(struct role_owner){ .ctx = relay, .handle = on_handle, .start = on_start, .stop = on_stop });
+              &(struct role_owner){ .ctx = relay,
+                                    .handle = on_handle,
+                                    .start = on_start,
+                                    .stop = on_stop,
+                                    .reloaded = on_reloaded,
+                                    .count = on_count });
     return relay;
 }
 

@@ -56,7 +56,7 @@ void child_post_handle(struct child *child, struct ipc_handle what, struct os_ha
 void supervisor_arm(struct supervisor *supervisor); /* the alarm follows the deadlines */
 
 /* reload.c */
-void reload_ask(struct supervisor *supervisor); /* now, or when the one that is under way is over */
+void reload_ask(struct supervisor *supervisor);   /* now, or when the one that is under way is over */
 void reload_go_on(struct supervisor *supervisor); /* a child has confirmed, died or been started */
 void reload_free(struct supervisor *supervisor);
 

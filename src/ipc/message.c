@@ -53,14 +53,14 @@ static void pack_counts(struct buffer *to, const struct ipc_counts *m)
 {
     pack_u64(to, m->sessions);
     pack_u64(to, m->active);
-    pack_u64(to, m->waiting);
+    pack_u64(to, m->messages);
 }
 
 static void unpack_counts(struct unpack *from, struct ipc_counts *m)
 {
     m->sessions = unpack_u64(from);
     m->active = unpack_u64(from);
-    m->waiting = unpack_u64(from);
+    m->messages = unpack_u64(from);
 }
 
 void ipc_counts_pack(struct buffer *to, const struct ipc_counts *m)

@@ -76,7 +76,7 @@ struct ipc_config {
 struct ipc_counts { /* of one role; what does not apply is 0 */
     uint64_t sessions; /* connections, in or out */
     uint64_t active;   /* recipients being delivered */
-    uint64_t waiting;  /* recipients in the queue besides */
+    uint64_t messages; /* in the queue */
 };
 
 /* IPC_COMMAND_QUEUE: the supervisor hands the link on to qmgr, as IPC_A_LINK of role IPC_COMMANDER; what the two say to each

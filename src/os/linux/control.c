@@ -1,6 +1,6 @@
-/* The control socket: where commands of the administrator reach a server. A SEQPACKET socket with a name in the file system
- * that only its owner and root may connect to; it is reached through the folder's descriptor, so that the name may be as long
- * as it likes. */
+/* The control socket: where commands of the administrator reach a server. A SEQPACKET socket with a name in the file
+ * system that only its owner and root may connect to; it is reached through the folder's descriptor, so that the name
+ * may be as long as it likes. */
 #include "os/linux/linux.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@ static int open_socket(void)
     return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* The mode of the descriptor becomes the mode of the name (unix_bind in the kernel), so there is no moment at which anybody
- * else could connect. */
+/* The mode of the descriptor becomes the mode of the name (unix_bind in the kernel), so there is no moment at which
+ * anybody else could connect. */
 static int listen_at(const struct sockaddr_un *at)
 {
     int fd = open_socket();
