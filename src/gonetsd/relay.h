@@ -196,7 +196,7 @@ struct relay {
     struct map recipients, destinations, questions;
     uint64_t last_ticket;
     uint32_t owed_credit;
-    struct os_task say_credit;
+    struct os_task say;            /* credit and results, at the end of the turn */
     struct list woken;             /* destinations */
     struct list short_of_sessions; /* destinations that wait for the end of any session */
     struct os_task work;
@@ -211,7 +211,7 @@ struct relay {
     bool stopping;
     /* reading */
     struct os_queue *queue;
-    struct list wanted; /* jobs */
+    struct list wanted, cold; /* jobs; cold: what they want is not in memory */
     bool reading;
     struct os_op ops[RELAY_READS_MAX];
     struct relay_job *being_read[RELAY_READS_MAX];
@@ -283,7 +283,8 @@ void relay_destination_wake(struct relay_destination *d);
 void relay_destination_work(void *relay);                              /* task */
 struct relay_job *relay_destination_next(struct relay_destination *d); /* for a session that is free; NULL: none */
 void relay_destination_is_us(struct relay_destination *d, size_t target);
-void relay_destination_renew_all(struct relay *relay); /* what is known of them is no longer true: a new configuration */
+void relay_destination_renew_all(
+    struct relay *relay); /* what is known of them is no longer true: a new configuration */
 void relay_destination_free_all(struct relay *relay);
 
 /* relay_session.c */

@@ -17,8 +17,8 @@ struct relay_verdict relay_verdict_local(enum ipc_outcome outcome, unsigned code
 static void say_result(struct relay *relay, struct relay_recipient *r)
 {
     r->done = true;
-    if (r->frame)
-        ipc_send(&relay->qmgr, (struct view){ r->frame, r->frame_len });
+    if (r->frame && ipc_add(&relay->qmgr, (struct view){ r->frame, r->frame_len }))
+        os_later(relay->os, &relay->say);
 }
 
 /* Writes its frame, which is kept until qmgr needs it no more. Without memory for it the recipient stays open, and qmgr
@@ -72,7 +72,7 @@ static struct relay_recipient *find_recipient(struct relay *relay, const struct 
 static void owe_credit(struct relay *relay)
 {
     relay->owed_credit++;
-    os_later(relay->os, &relay->say_credit);
+    os_later(relay->os, &relay->say);
 }
 
 static void free_job(struct relay_job *job)
