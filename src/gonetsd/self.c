@@ -79,7 +79,7 @@ static void misconfigured(struct qmgr *qmgr, struct queue_recipient *r, struct v
 {
     char memory[400];
     struct buffer text = BUFFER_OF(memory);
-    buffer_add_text(&text, "an alias names a file, a program, a list of lists, or no address at all: ");
+    buffer_add_text(&text, "an alias names what is no address: ");
     buffer_add_safe(&text, bad, 200);
     wait(qmgr, r, reply_of(451, 4, 3, 5, buffer_view(&text)));
 }
@@ -123,7 +123,7 @@ static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view val
     case QUEUE_ALIAS_TOO_MANY:
         fail(qmgr, r, VIEW("the alias stands for too many recipients"));
         break;
-    case QUEUE_ALIAS_UNSUPPORTED:
+    case QUEUE_ALIAS_NO_ADDRESS:
         misconfigured(qmgr, r, alias.bad);
         break;
     }

@@ -13,13 +13,6 @@ struct expansion {
     struct queue_alias *alias;
 };
 
-/* /file, |command and :include: run with rights that nobody has given yet; in quotes, too. */
-static bool is_special(struct view item)
-{
-    char first = item.at[0] == '"' && item.len > 1 ? item.at[1] : item.at[0];
-    return first == '|' || first == '/' || first == ':';
-}
-
 /* As a recipient is written after RCPT: unquoted where possible, domain in lower case. */
 static struct view canonical(const struct expansion *x, const struct smtp_path *path)
 {
@@ -88,8 +81,8 @@ static enum queue_alias_result take(struct expansion *x, struct view item)
 {
     struct smtp_path path;
     x->alias->bad = item;
-    if (is_special(item) || smtp_mailbox_parse(item, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path) != SMTP_PATH_OK)
-        return QUEUE_ALIAS_UNSUPPORTED;
+    if (smtp_mailbox_parse(item, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path) != SMTP_PATH_OK)
+        return QUEUE_ALIAS_NO_ADDRESS;
     struct view whole = canonical(x, &path);
     if (!whole.at)
         return QUEUE_ALIAS_NO_MEMORY;
