@@ -99,7 +99,7 @@ static void on_qmgr_gone(void *ctx)
 
 static void link_qmgr(struct relay *relay, struct os_link *link)
 {
-    uint64_t jobs_max = relay->role.conf.limits.relay_jobs_max;
+    uint64_t jobs_max = relay_job_max(relay);
     ipc_close(&relay->qmgr);
     ipc_open(&relay->qmgr, relay->os, link, &(struct ipc_owner){ relay, on_qmgr_frame, on_qmgr_room, on_qmgr_gone });
     role_say_hello(&relay->qmgr, IPC_SMTP, relay->role.instance);
