@@ -4,6 +4,7 @@
 #include "gonetsd/qmgr.h"
 
 #define CONTENTS_IDLE_MAX 8 /* segments without jobs that a deliverer keeps open, to be used again */
+#define CRASHES_MAX       5 /* ends of smtp processes that a recipient may have been part of; then it is held */
 #define CREDIT_MAX        65536
 
 /* A segment that the deliverer has a handle of. */
@@ -181,18 +182,34 @@ void deliverers_flush(void *ctx)
         ipc_flush(&list_entry(link, struct deliverer, link)->ipc);
 }
 
-/* What it was working on is given out again: whether it delivered is not known (hazards O2, an uncertain window). */
+/* Whether it delivered is not known (hazards O2, an uncertain window), so it is given out again. Who was there at
+ * several such ends may be their cause: it goes alone, and in the end no more (H144). The workers of local are counted
+ * by local. */
+static void give_again(struct deliverer *by, struct queue_recipient *r)
+{
+    struct qmgr *qmgr = by->qmgr;
+    const struct queue_event event = { .text = VIEW("processes of role smtp ended with this message in their hands") };
+    queue_slot(r->message, queue_number(r))->job = NULL;
+    r->crashes += by->role == IPC_SMTP && !qmgr->stopping;
+    if (r->crashes < 2) {
+        queue_set_first(&qmgr->queue, r);
+    } else if (r->crashes < CRASHES_MAX) {
+        queue_defer(&qmgr->queue, r, os_now_us(qmgr->os));
+    } else {
+        mark_log(qmgr, r, QUEUE_EVENT_HELD, &event);
+        event_note(&qmgr->log, "alarm", event.text);
+        mark(qmgr, r, QUEUE_EVENT_HELD, &event, VIEW_NONE, (struct mark_from){ 0 });
+        queue_set(&qmgr->queue, r, QUEUE_HELD);
+    }
+}
+
 static void take_back(struct deliverer *by)
 {
-    struct queue *queue = &by->qmgr->queue;
     while (!list_empty(&by->jobs)) {
         struct job *job = list_entry(by->jobs.next, struct job, link);
-        while (!list_empty(&job->recipients)) {
-            struct queue_recipient *r = list_entry(job->recipients.next, struct queue_recipient, link);
-            queue_slot(r->message, queue_number(r))->job = NULL;
-            queue_set_first(queue, r);
-        }
-        queue_end(queue, job->destination, QUEUE_ENDED_SO);
+        while (!list_empty(&job->recipients))
+            give_again(by, list_entry(job->recipients.next, struct queue_recipient, link));
+        queue_end(&by->qmgr->queue, job->destination, QUEUE_ENDED_SO);
         free_job(job);
     }
 }

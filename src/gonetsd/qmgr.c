@@ -260,6 +260,7 @@ static void on_count(void *ctx, struct ipc_counts *counts)
 {
     const struct qmgr *qmgr = ctx;
     counts->messages = qmgr->has_queue ? qmgr->queue.messages.count : 0;
+    counts->active = qmgr->queue.working;
 }
 
 static void on_stop(void *ctx)

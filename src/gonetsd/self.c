@@ -84,6 +84,19 @@ static void misconfigured(struct qmgr *qmgr, struct queue_recipient *r, struct v
     wait(qmgr, r, reply_of(451, 4, 3, 5, buffer_view(&text)));
 }
 
+static void no_memory(struct qmgr *qmgr, struct queue_recipient *r)
+{
+    wait(qmgr, r, reply_of(451, 4, 3, 0, VIEW("out of memory for the members of an alias")));
+}
+
+static void replace(struct qmgr *qmgr, struct queue_recipient *r, const struct queue_alias *alias, struct arena *arena)
+{
+    if (alias->dropped)
+        event_note(&qmgr->log, "alias-loop", VIEW("an alias leads back to one on its way; that way is left out"));
+    if (!mark_expansion(qmgr, r, alias, arena))
+        no_memory(qmgr, r);
+}
+
 static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view value)
 {
     struct arena arena;
@@ -91,13 +104,10 @@ static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view val
     arena_init(&arena, 4096, EXPANSION_MEMORY_MAX);
     switch (queue_alias_expand(r->message, queue_number(r), value, qmgr->role.conf.hostname, &arena, &alias)) {
     case QUEUE_ALIAS_OK:
-        if (alias.dropped)
-            event_note(&qmgr->log, "alias-loop", VIEW("an alias leads back to one on its way; that way is left out"));
-        if (mark_expansion(qmgr, r, &alias, &arena))
-            break;
-        /* fall through */
+        replace(qmgr, r, &alias, &arena);
+        break;
     case QUEUE_ALIAS_NO_MEMORY:
-        wait(qmgr, r, reply_of(451, 4, 3, 0, VIEW("out of memory for the members of an alias")));
+        no_memory(qmgr, r);
         break;
     case QUEUE_ALIAS_LOOP:
         fail(qmgr, r, VIEW("the alias leads only to itself, or to too many others one after the other"));

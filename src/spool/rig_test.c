@@ -76,6 +76,7 @@ static void on_alarm(void *ctx, struct view text)
     rig->alarms++;
     for (size_t i = 0; i < text.len; i++)
         rig->damages += view_starts(view_slice(text, i, text.len), VIEW("damaged"));
+    rig->left_alone += view_ends_nocase(text, VIEW("left alone"));
     if (rig->loud)
         printf("  alarm: %.*s\n", VIEW_FORMAT(text));
 }
@@ -258,6 +259,28 @@ static void on_opened(void *ctx, bool ok, struct view error)
     rig->refused = true;
 }
 
+static bool on_live(void *ctx, const struct mail_id *id, const struct spool_place *place)
+{
+    const struct letter *letter = find(ctx, id);
+    return letter && letter->seen && !letter->forgotten &&
+           (!place || (place->segment == letter->place.segment && place->offset == letter->place.offset));
+}
+
+static void on_moved(void *ctx, const struct mail_id *id, const struct spool_place *from, const struct spool_place *to)
+{
+    struct rig *rig = ctx;
+    struct letter *letter = find(rig, id);
+    rig->moves++;
+    if (on_live(rig, id, from))
+        letter->place = *to;
+}
+
+static bool on_in_use(void *ctx, uint64_t segment)
+{
+    const struct rig *rig = ctx;
+    return rig->used && rig->used == segment;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
     const struct spool_store_owner owner = { .ctx = rig,
@@ -266,7 +289,10 @@ static bool open_store(struct rig *rig, const struct spool_held *held, size_t he
                                              .segment = on_segment,
                                              .alarm = on_alarm,
                                              .deadline = on_deadline,
-                                             .opened = on_opened };
+                                             .opened = on_opened,
+                                             .live = on_live,
+                                             .moved = on_moved,
+                                             .in_use = on_in_use };
     const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);

@@ -70,8 +70,11 @@ struct rig {
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
     unsigned damages; /* alarms that speak of damage */
+    int left_alone;   /* alarms about what could not be put away */
     bool closing, loud;
     bool opened, refused;
+    unsigned moves;                   /* messages that compaction put elsewhere */
+    uint64_t used;                    /* a job reads from this segment */
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;
