@@ -93,9 +93,9 @@ struct relay_job {
     /* The message, once it is read. */
     enum relay_read read;
     char *record;
-    size_t record_len;
-    bool over;  /* only the end of its reading is waited for */
-    bool whole; /* all of it is in the record, and its checksums are right */
+    size_t record_len, record_cap; /* what was read of it; what was asked for */
+    bool over;                     /* only the end of its reading is waited for */
+    bool whole;                    /* all of it is in the record, and its checksums are right */
     struct spool_message message;
     char reverse_path[SMTP_PATH_MAX];
     /* The attempt. */

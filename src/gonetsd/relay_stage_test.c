@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/test.h"
+#include "gonetsd/relay.h"
 #include "gonetsd/roles.h"
 
 static const char config[] = "hostname mx.own.example\n"
@@ -393,8 +394,18 @@ void stage_open(struct stage *stage)
     assert_int_equal(stage->credit, 1000);
 }
 
+/* Whatever happened, once every result is kept nothing of it is left but sessions (O6). */
+static void check_books(struct stage *stage)
+{
+    struct os *os = mem_host_process(stage->scene.host, "smtp", 0);
+    const struct relay *relay = os ? mem_process_object(os) : NULL;
+    if (relay && relay->recipients.count == 0)
+        assert_true(relay->memory == 0 && relay->busy == 0 && relay->questions.count == 0);
+}
+
 void stage_close(struct stage *stage)
 {
+    check_books(stage);
     for (unsigned n = 0; n < STAGE_SERVERS; n++)
         close_server(&stage->servers[n]);
     ipc_close(&stage->supervisor);
