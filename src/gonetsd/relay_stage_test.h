@@ -49,7 +49,8 @@ struct stage {
     struct stage_server servers[STAGE_SERVERS]; /* at 192.0.2.1, .2 ... */
 };
 
-/* 192.0.2.1 and so on have good servers; mx1.example to mx4.example are their names; dest.example has mx1 as its MX. */
+/* 192.0.2.1 and so on, which are 2001:db8::1 and so on too, have good servers; mx1.example to mx4.example are their
+ * names; dest.example has mx1 as its MX. */
 void stage_open(struct stage *stage);
 void stage_close(struct stage *stage);
 void stage_run(struct stage *stage, uint64_t s);

@@ -307,18 +307,18 @@ static void test_resolver_is_replaced(void **state)
 
 /* ---- which address ---- */
 
-/* H125: every combination over two mail exchangers. 5xx of both is final; dead and 4xx go on. */
+/* 5xx of both is final; everything else goes on. */
 static void test_fallback(void **state)
 {
-    enum { GOOD, DEAD, CUT, GREETS_4, GREETS_5, EHLO_4, SILENT_KINDS };
+    enum { WELL, DOWN, CUT, SAYS_4, SAYS_5, EHLO_4, MANNERS };
     static const char *const names[] = { "good", "dead", "cut", "greets 4xx", "greets 5xx", "EHLO 4xx" };
     (void)state;
-    for (int a = 0; a < SILENT_KINDS; a++)
-        for (int b = 0; b < SILENT_KINDS; b++) {
+    for (int a = 0; a < MANNERS; a++)
+        for (int b = 0; b < MANNERS; b++) {
             static const struct stage_rule rules[] = {
                 [CUT] = { "", "CUT", 0 },
-                [GREETS_4] = { "", "450 4.7.1 later\r\n", 0 },
-                [GREETS_5] = { "", "554 5.7.1 never\r\n", 0 },
+                [SAYS_4] = { "", "450 4.7.1 later\r\n", 0 },
+                [SAYS_5] = { "", "554 5.7.1 never\r\n", 0 },
                 [EHLO_4] = { "EHLO", "421 busy\r\n", 0 },
             };
             char row[64];
@@ -327,24 +327,69 @@ static void test_fallback(void **state)
             stage_open(&stage);
             stage_mx(&stage, "10 mx1.example, 20 mx2.example");
             for (unsigned n = 0; n < 2; n++)
-                if (kinds[n] == DEAD)
+                if (kinds[n] == DOWN)
                     stage_server_down(&stage, n);
-                else if (kinds[n] != GOOD)
+                else if (kinds[n] != WELL)
                     stage.servers[n].rules[0] = rules[kinds[n]];
             stage_job(&stage, 0, "out", "dest.example", 0, 2);
             stage_run(&stage, 2);
-            enum ipc_outcome want = a == GOOD || b == GOOD           ? IPC_DELIVERED
-                                    : a == GREETS_5 && b == GREETS_5 ? IPC_FAILED
-                                                                     : IPC_DEFERRED;
+            enum ipc_outcome want = a == WELL || b == WELL       ? IPC_DELIVERED
+                                    : a == SAYS_5 && b == SAYS_5 ? IPC_FAILED
+                                                                 : IPC_DEFERRED;
             for (unsigned n = 0; n < 2; n++) {
                 assert_row(result(n)->count == 1 && result(n)->last.outcome == want, row);
                 assert_row(want == IPC_DELIVERED || result(n)->last.reach == IPC_UNREACHED, row);
                 assert_row(result(n)->remote[0], row);
             }
             assert_row(
-                stage.servers[0].messages == (a == GOOD) && stage.servers[1].messages == (a != GOOD && b == GOOD), row);
+                stage.servers[0].messages == (a == WELL) && stage.servers[1].messages == (a != WELL && b == WELL), row);
             stage_close(&stage);
         }
+}
+
+enum { GOOD, DEAD, GREETS_4, GREETS_5, KINDS };
+
+static void expect_fallback(const int kinds[4])
+{
+    static const struct stage_rule rules[] = {
+        [GREETS_4] = { "", "450 4.7.1 later\r\n", 0 }, [GREETS_5] = { "", "554 5.7.1 never\r\n", 0 }
+    };
+    char row[32];
+    int taker = -1;
+    enum ipc_outcome want = IPC_FAILED;
+    snprintf(row, sizeof row, "%d %d %d %d", kinds[0], kinds[1], kinds[2], kinds[3]);
+    for (int n = 0; n < 4; n++) {
+        if (kinds[n] == DEAD)
+            stage_server_down(&stage, (unsigned)n);
+        else if (kinds[n] != GOOD)
+            stage.servers[n].rules[0] = rules[kinds[n]];
+        if (kinds[n] == GOOD && taker < 0)
+            taker = n;
+        want = taker >= 0 ? IPC_DELIVERED : kinds[n] == GREETS_5 ? want : IPC_DEFERRED;
+    }
+    stage_job(&stage, 0, "out", "both.example", 0, 1);
+    stage_run(&stage, 2);
+    assert_row(result(0)->count == 1 && result(0)->last.outcome == want, row);
+    for (int n = 0; n < 4; n++)
+        assert_row(stage.servers[n].messages == (n == taker), row);
+}
+
+/* H125: every combination over two mail exchangers with an address of each family. */
+static void test_fallback_over_families(void **state)
+{
+    (void)state;
+    for (int i = 0; i < KINDS * KINDS * KINDS * KINDS; i++) {
+        const int kinds[4] = { i % KINDS, i / KINDS % KINDS, i / KINDS / KINDS % KINDS, i / KINDS / KINDS / KINDS };
+        stage_open(&stage);
+        mem_dns_add(stage.scene.world, "both.example", OS_DNS_MX, "10 a.both.example");
+        mem_dns_add(stage.scene.world, "both.example", OS_DNS_MX, "20 b.both.example");
+        mem_dns_add(stage.scene.world, "a.both.example", OS_DNS_AAAA, "2001:db8::1");
+        mem_dns_add(stage.scene.world, "a.both.example", OS_DNS_A, "192.0.2.2");
+        mem_dns_add(stage.scene.world, "b.both.example", OS_DNS_AAAA, "2001:db8::3");
+        mem_dns_add(stage.scene.world, "b.both.example", OS_DNS_A, "192.0.2.4");
+        expect_fallback(kinds);
+        stage_close(&stage);
+    }
 }
 
 static void black_hole(void *ctx, struct mem_connect *connect)
@@ -626,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_slow_names),
         cmocka_unit_test(test_resolver_is_replaced),
         cmocka_unit_test(test_fallback),
+        cmocka_unit_test(test_fallback_over_families),
         cmocka_unit_test(test_black_hole),
         cmocka_unit_test(test_talking_to_ourselves),
         cmocka_unit_test(test_replies),
