@@ -26,12 +26,12 @@ static void test_results_are_said_again(void **state)
     stage_job(&stage, 0, "out", "dest.example", 0, 2);
     stage_run(&stage, 1);
     assert_true(is(0, IPC_DELIVERED, 250) && is(1, IPC_DELIVERED, 250));
-    assert_int_equal(stage.credit, 1000);
+    assert_int_equal(stage_credit(&stage), 1000);
     stage.keeps = true;
     stage_link_qmgr(&stage);
     stage_run(&stage, 1);
     assert_true(result(0)->count == 2 && result(1)->count == 2);
-    assert_int_equal(stage.credit, 1000); /* 998, and 2 that were kept */
+    assert_int_equal(stage_credit(&stage), 1000); /* 998, and 2 that were kept */
     stage_link_qmgr(&stage);
     stage_run(&stage, 1);
     assert_true(result(0)->count == 2 && result(1)->count == 2);
@@ -54,7 +54,7 @@ static void test_job_given_again(void **state)
     assert_int_equal(result(0)->count, 0);
     assert_true(is(1, IPC_DELIVERED, 250));
     assert_int_equal(stage_heard(&stage.servers[0], "RCPT TO:<r0@"), 1);
-    assert_int_equal(stage.credit, 1001); /* 999, one adopted, one kept */
+    assert_int_equal(stage_credit(&stage), 1001); /* 999, one adopted, one kept */
     stage_close(&stage);
 }
 
@@ -136,7 +136,7 @@ static void expect_cut(const char *row, unsigned taken)
     /* Only a link that was lost after the final dot leaves open whether there is a copy (O2). */
     if (taken && m->outcome != IPC_DELIVERED)
         assert_row(m->uncertain, row);
-    assert_row(stage.credit == 1001, row);
+    assert_row(stage_credit(&stage) == 1001, row);
 }
 
 static void test_cut_at_every_byte(void **state)

@@ -405,6 +405,12 @@ static void check_books(struct stage *stage)
         assert_true(relay->memory == 0 && relay->busy == 0 && relay->questions.count == 0);
 }
 
+uint64_t stage_credit(struct stage *stage)
+{
+    const struct relay *relay = mem_process_object(mem_host_process(stage->scene.host, "smtp", 0));
+    return stage->credit + relay->owed_credit;
+}
+
 void stage_close(struct stage *stage)
 {
     check_books(stage);

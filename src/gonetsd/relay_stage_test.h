@@ -64,7 +64,8 @@ void stage_mx(struct stage *stage,
 void stage_job(struct stage *stage, unsigned n, const char *action, const char *domain, uint32_t first, unsigned count);
 void stage_store(struct stage *stage, unsigned n, const char *content); /* from me@own.example */
 void stage_type(struct stage *stage, enum ipc_type type);
-void stage_server_down(struct stage *stage, unsigned n);                   /* connections are refused */
+void stage_server_down(struct stage *stage, unsigned n); /* connections are refused */
+uint64_t stage_credit(struct stage *stage);              /* given so far, or about to be with the next packet */
 unsigned stage_heard(const struct stage_server *server, const char *text); /* how often */
 
 #endif

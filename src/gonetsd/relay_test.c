@@ -41,7 +41,7 @@ static void test_delivery(void **state)
     assert_true(view_equal((struct view){ server->heard, server->heard_len },
                            VIEW("EHLO mx.own.example|MAIL FROM:<me@own.example> SIZE=21|RCPT TO:<r0@dest.example>|"
                                 "RCPT TO:<r1@dest.example>|DATA|.|")));
-    assert_int_equal(stage.credit, 1002); /* both slots are free again */
+    assert_int_equal(stage_credit(&stage), 1002); /* both slots are free again */
     stage_run(&stage, 10);
     assert_int_equal(stage_heard(server, "QUIT|"), 1);
     assert_int_equal(server->open, 0);
@@ -648,7 +648,7 @@ static void test_silence(void **state)
         stage_run(&stage, 310);
         assert_row(is(0, IPC_DEFERRED, 451) && !result(0)->last.uncertain, commands[i]);
         assert_row(stage.servers[0].open == 0, commands[i]);
-        assert_row(stage.credit == 1001, commands[i]);
+        assert_row(stage_credit(&stage) == 1001, commands[i]);
         stage_close(&stage);
     }
 }

@@ -44,12 +44,19 @@ void relay_timer_clear(struct relay *relay, struct relay_timer *timer)
 
 /* ---- the link to qmgr ---- */
 
+/* Credit alone is worth no packet, which wakes qmgr, as long as it has most of what it may have. */
+static bool worth_saying(const struct relay *relay)
+{
+    return relay->owed_credit > 0 && !relay->stopping &&
+           (relay->qmgr.bundled > 0 || relay->owed_credit * UINT64_C(4) >= relay_job_max(relay));
+}
+
 static void say_all(void *ctx)
 {
     struct relay *relay = ctx;
     char memory[8];
     struct buffer frame = BUFFER_OF(memory);
-    if (relay->owed_credit && !relay->stopping) {
+    if (worth_saying(relay)) {
         ipc_credit_pack(&frame, relay->owed_credit);
         if (ipc_add(&relay->qmgr, buffer_view(&frame)))
             relay->owed_credit = 0;
