@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK_US      UINT64_C(1000000) /* from a reason to look until it is looked */
+#define CHECK_US      UINT64_C(250000) /* from a reason to look until it is looked */
 #define DEAD_SEGMENTS 4                 /* so many of dead bytes, beyond as much as is live, are left alone */
 #define MOVES_SLICE   256               /* told in one turn */
 
