@@ -43,12 +43,16 @@ static const struct os_role roles[] = {
     { "auth", auth_start, auth_stop },
     { "local", local_start, local_stop },
     { "mailbox", mailbox_start, mailbox_stop },
+    { "resolver", resolver_start, resolver_stop },
+    { "smtp", smtp_start, smtp_stop },
 };
 
 /* ---- the disk ---- */
 
+#define FIRST_PERSON 5
 static const struct os_user accounts[] = {
     { 901, 901, "gonets-queue", "/" },      { 902, 902, "gonets-auth", "/" },   { 903, 903, "gonets-smtpd", "/" },
+    { 904, 904, "gonets-resolver", "/" },   { 905, 905, "gonets-smtp", "/" },
     { 1001, 1001, "alice", "/home/alice" }, { 1002, 1002, "bob", "/home/bob" }, { 1003, 1003, "carol", "/home/carol" },
 };
 
@@ -101,7 +105,7 @@ static void install(struct mem_host *host)
     mem_process_set_user(os, accounts[0].user, accounts[0].group);
     make_folder(os, root, "var/spool/gonets", 0700);
     make_spool(os);
-    for (size_t i = 3; i < sizeof accounts / sizeof accounts[0]; i++) {
+    for (size_t i = FIRST_PERSON; i < sizeof accounts / sizeof accounts[0]; i++) {
         mem_process_set_user(os, accounts[i].user, accounts[i].group);
         make_folder(os, root, accounts[i].home, 0755);
     }

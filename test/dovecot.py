@@ -14,7 +14,39 @@ from server import free_port, wait_for
 PROGRAM = shutil.which("dovecot") or "/usr/sbin/dovecot"
 PASSWORD = "secret"
 
-# One user of every name, whose mail belongs to the account `owner`.
+# One user of every name, whose mail belongs to the account `owner`. Version 2.4 says some of it in other words than 2.3.
+WORDS_2_3 = """
+disable_plaintext_auth = no
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/home
+}}
+mail_location = {location}
+"""
+
+WORDS_2_4 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_allow_cleartext = yes
+passdb static {{
+  password = {password}
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {folder}/home
+  }}
+}}
+mail_driver = {driver}
+mail_path = {path}
+{inbox}
+"""
+
 CONFIG = """
 protocols = imap pop3
 base_dir = {folder}/run
@@ -26,23 +58,13 @@ default_internal_group = {internal_group}
 first_valid_uid = 1
 first_valid_gid = 1
 ssl = no
-disable_plaintext_auth = no
 auth_mechanisms = plain
-passdb {{
-  driver = static
-  args = password={password}
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={folder}/home
-}}
-mail_location = {location}
 mbox_read_locks = fcntl
 mbox_write_locks = fcntl dotlock
 service imap-login {{
   chroot =
   inet_listener imap {{
-    address = 127.0.0.1
+    {address} = 127.0.0.1
     port = {imap}
   }}
   inet_listener imaps {{
@@ -52,7 +74,7 @@ service imap-login {{
 service pop3-login {{
   chroot =
   inet_listener pop3 {{
-    address = 127.0.0.1
+    {address} = 127.0.0.1
     port = {pop3}
   }}
   inet_listener pop3s {{
@@ -66,6 +88,21 @@ service stats {{
   chroot =
 }}
 """
+
+
+def version():
+    words = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.split()[0]
+    return tuple(int(number) for number in words.split(".")[:2])
+
+
+def configuration(location, **values):
+    """location: as mail_location of 2.3 takes it."""
+    driver, path, *inbox = location.split(":")
+    values |= {"location": location, "driver": driver, "path": path,
+               "inbox": inbox[0].replace("INBOX=", "mail_inbox_path = ") if inbox else ""}
+    if version() < (2, 4):
+        return (CONFIG + WORDS_2_3).format(address="address", **values)
+    return (WORDS_2_4 + CONFIG).format(address="listen", **values)  # its versions stand first
 
 
 class Dovecot:
@@ -87,8 +124,8 @@ class Dovecot:
             os.chown(home, self.owner.pw_uid, self.owner.pw_gid)
         me = pwd.getpwuid(os.geteuid())
         config = self.folder / "dovecot.conf"
-        config.write_text(CONFIG.format(
-            folder=self.folder, location=self.location, password=PASSWORD, imap=self.imap_port, pop3=self.pop3_port,
+        config.write_text(configuration(
+            self.location, folder=self.folder, password=PASSWORD, imap=self.imap_port, pop3=self.pop3_port,
             internal="dovecot" if root else me.pw_name, login="dovenull" if root else me.pw_name,
             internal_group="dovecot" if root else grp.getgrgid(me.pw_gid).gr_name,
             uid=self.owner.pw_uid, gid=self.owner.pw_gid))

@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import re
+import socket
 import time
 
 import pytest
@@ -172,6 +173,25 @@ def test_times_and_modes():
         for path in server.mails():
             assert path.stat().st_mode & 0o7777 == 0o600 and path.name.endswith(f",S={path.stat().st_size}")
         assert list((server.maildir / "tmp").iterdir()) == []
+
+
+def test_biff():
+    """E1: comsat is told who has mail and where it begins, if the administrator wants it."""
+    if os.geteuid() != 0:
+        print("NOT RUN: the notice to comsat (its port is root's)")
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as comsat:
+        comsat.bind(("127.0.0.1", 512))
+        with serving(CONFIG.replace("user nobody\nmatch", "user nobody biff\nmatch", 1)) as server:
+            send_all(server, "mbox.example")
+            wait_for(lambda: count_delivered(server) == len(CONTENTS), 20, "delivery")
+            comsat.settimeout(10)
+            notices = [comsat.recv(100).decode() for _ in CONTENTS]
+            mbox = (server.folder / "mbox").read_bytes()
+    for notice in notices:
+        user, _, place = notice.partition("@")
+        assert user in ("nobody", "joe") and mbox[int(place):].lstrip(b"\n").startswith(b"From me@example.org "), notice
+    assert len(set(notices)) == len(CONTENTS)
 
 
 def test_workers_run_as_the_owner():

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 import server
-from server import Server, content_of, suites
+from corpus import corpus, crlf, lf, stuffed
+from server import Server, content_of
 
 ATTACHMENT = 5 << 20
 
@@ -38,10 +39,6 @@ def found(gonets, token, seconds=20):
     hits = server.wait_for(look, seconds, f"mail {token}")
     assert len(hits) == 1
     return hits[0]
-
-
-def lf(data):
-    return data.replace(b"\r\n", b"\n")
 
 
 def test_swaks(gonets, tmp_path):
@@ -89,26 +86,6 @@ def test_msmtp(gonets, tmp_path):
     subprocess.run(["msmtp", "--host=127.0.0.1", f"--port={gonets.port}", "--from=me@example.org", "--tls=off", "--auth=off",
                     "you@example.org"], input=lf(data), check=True, env=os.environ | {"HOME": str(tmp_path)})
     assert content_of(found(gonets, "msmtp-token")) == lf(data)
-
-
-def corpus():
-    """Every message of the suites' mail folders: (name, bytes) with the mbox line off."""
-    folder = suites() and suites() / "mail"
-    if not folder:
-        return
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        if path.name in ("README", "README.md", "LICENSE", "COPYING", "NOTICE") or b":" not in data[:2000]:
-            continue
-        yield path.relative_to(folder), data.split(b"\n", 1)[1] if data.startswith(b"From ") else data
-
-
-def crlf(data):
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-
-
-def stuffed(data):
-    return b"\r\n".join(b"." + line if line.startswith(b".") else line for line in data.split(b"\r\n"))
 
 
 @pytest.mark.parametrize("pipelined", [False, True])

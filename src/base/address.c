@@ -9,6 +9,11 @@ bool address_is_v4(const struct address *a)
     return memcmp(a->ip, mapped_prefix, sizeof mapped_prefix) == 0;
 }
 
+bool address_equal(const struct address *a, const struct address *b)
+{
+    return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->scope == b->scope && a->port == b->port;
+}
+
 bool address_is_loopback(const struct address *a)
 {
     static const uint8_t one[16] = { [15] = 1 };

@@ -20,6 +20,7 @@ struct network {
 #define ADDRESS_TEXT_MAX 64 /* "[ffff:…%4294967295]:65535" fits */
 
 bool address_is_v4(const struct address *a);
+bool address_equal(const struct address *a, const struct address *b); /* IP, scope and port */
 bool address_is_loopback(const struct address *a);
 bool address_parse_ip(struct view text, struct address *a); /* "192.0.2.1", "::1", "fe80::1%3"; port stays */
 /* "192.0.2.1:25", "[::1]:25", "*:25" (any address: ::), ":25". */

@@ -16,8 +16,11 @@
 #define CONF_MEMORY_MAX     (512u << 20) /* of everything that is parsed */
 #define CONF_VALUE_MAX      200          /* bytes of one value in a path, encoded */
 #define CONF_PATH_MAX       1024         /* bytes of a path, expanded */
+#define CONF_SMTP_PORT      25           /* of a relay, when none is said */
+#define CONF_HOPS_MAX       16           /* hosts of one relay */
+#define CONF_GAPS_MAX       16           /* pauses between attempts that are named */
 
-enum conf_action_kind { CONF_MAILDIR, CONF_MBOX, CONF_DISCARD, CONF_HOLD };
+enum conf_action_kind { CONF_MAILDIR, CONF_MBOX, CONF_DISCARD, CONF_HOLD, CONF_RELAY };
 
 struct conf_entry {
     struct view key, value;
@@ -30,8 +33,17 @@ struct conf_table { /* table NAME file PATH: one entry a line, "key" or "key: va
     struct conf_entry *entries; /* sorted by key, ASCII letters folded */
     size_t entry_count;
     bool are_domains;         /* used by `for domain`: every key is one, in lower case */
+    bool are_aliases;         /* used by `aliases`: every value is a list for conf_alias_next() */
     struct network *networks; /* used by `from network`: the keys, sorted by bits and address; else NULL */
     struct conf_table *next;
+};
+
+struct conf_hop {     /* of `relay via`: a smart host */
+    struct view host; /* name or IP address, without brackets and port */
+    uint16_t port;
+    bool is_address;
+    struct address address; /* with the port; only if is_address */
+    struct conf_hop *next;
 };
 
 struct conf_action {
@@ -41,7 +53,14 @@ struct conf_action {
     struct view user;               /* account that owns the mailboxes; empty: the recipient's own account */
     const struct conf_table *users; /* who exists: local part or whole address; NULL: accounts of the system, or, with
                                        `user` given, everybody */
-    unsigned number;                /* order in the file, from 0 */
+    bool biff;                      /* mbox: comsat(8) is told of new mail */
+    const struct conf_table *aliases; /* maildir and mbox: local part or whole address -> addresses that take its place;
+                                         NULL: none. A recipient that is in it need not exist otherwise */
+    struct conf_hop *hops;            /* relay: tried in this order; NULL: by MX of the recipient's domain */
+    uint16_t port;                    /* relay by MX: 25, or as `port` says */
+    unsigned number;                  /* order in the file, from 0 */
+    struct view file;                 /* where it is written */
+    unsigned line, column;
     struct conf_action *next;
 };
 
@@ -61,6 +80,7 @@ struct conf_match {
     struct view domain; /* lower case; ".example.org": it and everything below */
     const struct conf_table *to_table;
     const struct conf_action *action; /* NULL: reject */
+    struct view file;                 /* where it is written */
     unsigned line;
     struct conf_match *next;
 };
@@ -77,22 +97,47 @@ struct conf_limits {           /* every one by name: `limit NAME VALUE`; `gonets
     uint64_t sessions_max;     /* per smtpd worker */
     uint64_t errors_max;       /* bad commands per session */
     uint64_t command_us_max, data_us_max;
-    uint64_t receive_memory_max; /* half-received mail in memory, per worker */
-    uint64_t spool_free_min;     /* bytes left on the disk below which new mail gets 452 */
-    uint64_t local_jobs_max;     /* deliveries to mailboxes at a time */
+    uint64_t receive_memory_max;    /* half-received mail in memory, per worker */
+    uint64_t spool_free_min;        /* bytes left on the disk below which new mail gets 452 */
+    uint64_t local_jobs_max;        /* deliveries to mailboxes at a time */
+    uint64_t relay_sessions_max;    /* connections to other servers, per smtp worker */
+    uint64_t relay_destination_max; /* connections to one destination, of the whole server */
+    uint64_t relay_jobs_max;        /* recipients that are being relayed at a time */
+    uint64_t hops_max;              /* Received fields; more are a loop */
 };
+
+struct conf_retry {                  /* `retry 1m 5m 30m 2h expire 5d warn 4h` */
+    uint64_t gaps_us[CONF_GAPS_MAX]; /* from one attempt to the next; the last repeats */
+    unsigned gap_count;              /* at least 1 */
+    uint64_t expire_us;              /* age at which a recipient is given up */
+    uint64_t warn_us;                /* age at which its sender is told of the delay; 0: never */
+};
+
+enum conf_dns_kind { CONF_DNS_FORWARD, CONF_DNS_STUB, CONF_DNS_INSECURE };
+
+struct conf_dns {
+    enum conf_dns_kind kind;
+    struct view zone;      /* stub and insecure; lower case */
+    struct address server; /* forward and stub */
+    struct conf_dns *next;
+};
+
+struct conf_error;
 
 struct conf {
     struct arena arena;
     struct view hostname, greeting, spool, postmaster, user; /* user: prefix of the accounts */
     uint64_t segment_size;
-    uint64_t workers; /* smtpd processes; 0: one per core */
+    uint64_t workers; /* smtpd processes; 0: one for every two cores */
     bool log_text;    /* `log text`: readable lines; `log json` (default): one JSON object a line */
     struct conf_listen *listens;
     struct conf_table *tables;
     struct conf_action *actions;
     struct conf_match *matches;
+    struct conf_retry retry;
+    struct conf_dns *dns; /* in the order of the file; NULL: the name servers of the system */
     struct conf_limits limits;
+    struct conf_error *warnings; /* what is allowed and may not be meant; in order, NULL: nothing */
 };
 
 /* Where the text of files comes from: the command reads files, tests and children give text. The text must live as long
@@ -121,14 +166,30 @@ void conf_free(struct conf *conf);
  * conf: what roles get, and what `gonets check --print` shows. false: no room. */
 bool conf_print(const struct conf *conf, struct buffer *to);
 bool conf_print_new(const struct conf *conf, struct buffer *to); /* in new memory: to->at is the caller's to free() */
+void conf_match_add(struct buffer *to, const struct conf_match *match); /* a rule as it is written, on one line */
+void conf_hop_add(struct buffer *to, const struct conf_hop *hop);       /* "HOST:PORT" */
 /* One line for each limit: name, value, of what, what happens when it is reached. false: no room. */
 bool conf_print_limits(const struct conf *conf, struct buffer *to);
+
+/* Is there a setting or limit that differs and cannot change while the server runs? Its name; NULL: none. */
+bool conf_dns_same(const struct conf_dns *a, const struct conf_dns *b);
+const char *conf_fixed_change(const struct conf *now, const struct conf *next);
 
 const struct conf_entry *conf_table_find(const struct conf_table *table,
                                          struct view key); /* ASCII letters of any case */
 const struct conf_action *conf_action_find(const struct conf *conf, struct view name);
+/* The entry for a recipient: the one for its whole address, else the one for its local part; NULL: none, or no aliases.
+ */
+const struct conf_entry *conf_alias_find(const struct conf_action *action, struct view local, struct view address);
+/* Takes the next address off the value of such an entry: "local@domain", or a local part alone, which is one at the
+ * host name. false: no more. */
+bool conf_alias_next(struct view *rest, struct view *address);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
+ * client: NULL for mail of our own (reports, members of aliases): as from the machine itself.
  * domain: A-labels, any case; empty for a bare local name. */
+enum conf_fit { CONF_FITS, CONF_OTHER_CLIENT, CONF_OTHER_RECIPIENT };
+enum conf_fit conf_match_fit(const struct conf *conf, const struct conf_match *match, const struct address *client,
+                             struct view domain);
 const struct conf_match *conf_match_find(const struct conf *conf, const struct address *client, struct view domain);
 
 /* What the words of a template stand for. */

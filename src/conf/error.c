@@ -22,24 +22,45 @@ static bool comes_before(const struct conf_noted_error *a, const struct conf_not
     return a->error.column < b->error.column;
 }
 
-/* What is said may be shown anywhere: only printable characters (H42). */
-static void note(struct conf_parser *p, const struct conf_word *at, struct view text)
+/* What is said may be shown anywhere: only printable characters (H42). NULL: no memory. */
+static struct conf_noted_error *new_error(struct conf_parser *p, const struct conf_word *at, struct view text)
 {
-    if (p->error_count == CONF_ERRORS_MAX)
-        return;
     struct conf_noted_error *noted = conf_alloc(p, sizeof *noted);
-    struct conf_error **place = &p->errors;
     struct buffer safe = { conf_alloc(p, text.len), 0, text.len, false };
     if (!noted || !safe.at)
-        return;
+        return NULL;
     buffer_add_safe(&safe, text, text.len);
     noted->file_number = at->file_number;
     noted->error = (struct conf_error){ at->file, at->line, at->column, buffer_view(&safe), NULL };
+    return noted;
+}
+
+static void note(struct conf_parser *p, const struct conf_word *at, struct view text)
+{
+    struct conf_error **place = &p->errors;
+    struct conf_noted_error *noted = p->error_count < CONF_ERRORS_MAX ? new_error(p, at, text) : NULL;
+    if (!noted)
+        return;
     while (*place && !comes_before(noted, (const struct conf_noted_error *)*place))
         place = &(*place)->next;
     noted->error.next = *place;
     *place = &noted->error;
     p->error_count++;
+}
+
+void conf_warn(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
+{
+    char memory[CONF_ERROR_MAX / 2];
+    struct buffer text = BUFFER_OF(memory);
+    va_list args;
+    va_start(args, format);
+    buffer_addv(&text, format, args);
+    va_end(args);
+    struct conf_noted_error *noted = text.full ? NULL : new_error(p, at, buffer_view(&text));
+    if (!noted)
+        return;
+    *p->warnings_end = &noted->error;
+    p->warnings_end = &noted->error.next;
 }
 
 void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...)

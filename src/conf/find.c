@@ -140,10 +140,19 @@ static bool to_fits(const struct conf *conf, const struct conf_match *match, str
     return false;
 }
 
+enum conf_fit conf_match_fit(const struct conf *conf, const struct conf_match *match, const struct address *client,
+                             struct view domain)
+{
+    static const struct address own = { .ip = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .set = true };
+    if (!from_fits(match, client ? client : &own))
+        return CONF_OTHER_CLIENT;
+    return to_fits(conf, match, domain) ? CONF_FITS : CONF_OTHER_RECIPIENT;
+}
+
 const struct conf_match *conf_match_find(const struct conf *conf, const struct address *client, struct view domain)
 {
     const struct conf_match *match = conf->matches;
-    while (match && !(from_fits(match, client) && to_fits(conf, match, domain)))
+    while (match && conf_match_fit(conf, match, client, domain) != CONF_FITS)
         match = match->next;
     return match && match->action ? match : NULL;
 }

@@ -1,6 +1,10 @@
 /* Statements, files, and what belongs to all of them. */
 #include "conf/parser.h"
 
+#define ACTION_USAGE                                                                                                   \
+    "NAME maildir|mbox TEMPLATE [user ACCOUNT] [users <TABLE>] [aliases <TABLE>] [biff], NAME relay [via HOST[:PORT] " \
+    "...] [port NUMBER] or NAME discard|hold"
+
 struct statement {
     const char *name;
     bool (*parse)(struct conf_parser *p);
@@ -10,12 +14,16 @@ struct statement {
 static bool parse_limit(struct conf_parser *p);
 static bool parse_include(struct conf_parser *p);
 static bool parse_tenant(struct conf_parser *p);
+static bool parse_relay(struct conf_parser *p);
 
 static const struct statement statements[] = {
     { "listen", conf_parse_listen, "ADDRESS:PORT [lenient]" },
     { "table", conf_parse_table, "NAME { KEY, ... } or NAME file PATH" },
-    { "action", conf_parse_action, "NAME maildir|mbox TEMPLATE [user ACCOUNT] [users <TABLE>] or NAME discard|hold" },
+    { "action", conf_parse_action, ACTION_USAGE },
+    { "relay", parse_relay, "..." },
     { "match", conf_parse_match, "[from any|local|network NETWORK] for any|local|domain DOMAIN action NAME|reject" },
+    { "retry", conf_parse_retry, "TIME ... [expire TIME] [warn TIME|never]" },
+    { "dns", conf_parse_dns, "forward ADDRESS[:PORT] or stub ZONE ADDRESS[:PORT] or insecure ZONE" },
     { "limit", parse_limit, "NAME VALUE" },
     { "include", parse_include, "PATH" },
     { "tenant", parse_tenant, "NAME { ... }" },
@@ -124,6 +132,14 @@ static bool parse_limit(struct conf_parser *p)
 static bool parse_tenant(struct conf_parser *p)
 {
     conf_say(p, &p->statement, "'tenant' is reserved: this version has no tenants");
+    return false;
+}
+
+/* Not a statement, but easily taken for one. */
+static bool parse_relay(struct conf_parser *p)
+{
+    conf_say(p, &p->statement,
+             "'relay' is an action; write: action out relay, and: match from local for any action out");
     return false;
 }
 
@@ -333,6 +349,9 @@ const struct conf_error *conf_parse(struct conf *conf, struct view name, const s
     p.tables_end = &conf->tables;
     p.actions_end = &conf->actions;
     p.matches_end = &conf->matches;
+    p.dns_end = &conf->dns;
+    p.warnings_end = &conf->warnings;
+    conf_retry_defaults(&conf->retry);
     parse_file(&p, &whole, &file);
     conf_resolve(&p, &whole);
     return p.no_memory ? &no_memory : p.errors;

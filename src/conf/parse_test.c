@@ -1,5 +1,8 @@
 #include "conf/test.h"
 
+#define ACTION_USAGE                                                                                                   \
+    "NAME maildir|mbox TEMPLATE [user ACCOUNT] [users <TABLE>] [aliases <TABLE>] [biff], NAME relay [via HOST[:PORT] " \
+    "...] [port NUMBER] or NAME discard|hold"
 #define GOOD "hostname mx.example.org\nlisten *:25\naction a discard\nmatch for any action a\n"
 
 /* In a file after which everything that must be there is there; line 1 is the row's. */
@@ -43,7 +46,8 @@ static void test_statements(void **state)
         { "lsiten *:26", "c:1:1: unknown word 'lsiten'; did you mean 'listen'?\n" },
         { "mat for any reject", "c:1:1: unknown word 'mat'; did you mean 'match'?\n" },
         { "tls certificate /x", "c:1:1: unknown word 'tls'\n" },
-        { "relay", "c:1:1: unknown word 'relay'\n" },
+        { "relay via x.example",
+          "c:1:1: 'relay' is an action; write: action out relay, and: match from local for any action out\n" },
         { "\x1b[2J", "c:1:1: a control character; is this a text file?\n" },
         { "b\xc3\xbc"
           "cher",
@@ -158,10 +162,11 @@ static void test_tables(void **state)
         { "table t file /none", "c:1:14: cannot read '/none': not found\n" },
         { "table t file /nul", "/nul:1:1: a control character; is this a text file?\n" },
         { "table t file /t x", "c:1:17: extra argument 'x'; write: table NAME { KEY, ... } or NAME file PATH\n" },
-        { "table t file /bad", "/bad:1:3: 'b' is unexpected: there is one key on each line\n"
-                               "/bad:2:1: '{' stands where a key should be\n"
-                               "/bad:3:1: 'x' has a colon and no value; a key that ends in a colon is quoted\n"
-                               "/bad:4:1: missing quote: nothing closes this one on the same line\n" },
+        { "table t file /bad",
+          "/bad:1:3: 'b' is unexpected: there is one key on each line, and commas are between values\n"
+          "/bad:2:1: '{' stands where a key should be\n"
+          "/bad:3:1: 'x' has a colon and no value; a key that ends in a colon is quoted\n"
+          "/bad:4:1: missing quote: nothing closes this one on the same line\n" },
         { "table t { a } x", "c:1:15: extra argument 'x'; write: table NAME { KEY, ... } or NAME file PATH\n" },
         { "table t { a b, c d }", "c:1:13: 'b' is unexpected: keys are separated by commas or line ends\n"
                                   "c:1:18: 'd' is unexpected: keys are separated by commas or line ends\n" },
@@ -184,15 +189,13 @@ static void test_actions(void **state)
         { "action b maildir /srv/%{domain}/%{local} user vmail users <t>\ntable t { a }", "" },
         { "action b maildir /srv/%{address} users <t> user vmail\ntable t { a }", "" },
         { "action b mbox /var/mail/%{user}", "" },
+        { "action b mbox /var/mail/%{user} biff", "" },
+        { "action b maildir /m biff", "c:1:21: unknown word 'biff'\n" },
         { "action b hold", "" },
-        { "action b", "c:1:9: missing argument; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] [users "
-                      "<TABLE>] or NAME discard|hold\n" },
+        { "action b", "c:1:9: missing argument; write: action " ACTION_USAGE "\n" },
         { "action b maildri /x", "c:1:10: unknown word 'maildri'; did you mean 'maildir'?\n" },
-        { "action b relay", "c:1:10: unknown word 'relay'\n" },
-        { "action b discard x", "c:1:18: extra argument 'x'; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] "
-                                "[users <TABLE>] or NAME discard|hold\n" },
-        { "action b maildir", "c:1:17: missing argument; write: action NAME maildir|mbox TEMPLATE [user ACCOUNT] "
-                              "[users <TABLE>] or NAME discard|hold\n" },
+        { "action b discard x", "c:1:18: extra argument 'x'; write: action " ACTION_USAGE "\n" },
+        { "action b maildir", "c:1:17: missing argument; write: action " ACTION_USAGE "\n" },
         { "action b maildir Maildir", "c:1:18: 'Maildir' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir ~/Maildir", "c:1:18: '~/Maildir' is not absolute: it begins with / or %{home}/\n" },
         { "action b maildir /%{homee}",
@@ -249,13 +252,14 @@ static void test_rules(void **state)
         { "match form local for any reject", "c:1:7: unknown word 'form'; did you mean 'from'?\n" },
         { "match from lokal for any reject", "c:1:12: unknown word 'lokal'; did you mean 'local'?\n" },
         { "match from any action a", "c:1:16: unknown word 'action'\n" },
-        { "match from 10.0.0.0/8 for any reject", "c:1:12: unknown word '10.0.0.0/8'\n" },
+        { "match from 10.0.0.0/8 for any reject",
+          "c:1:12: '10.0.0.0/8' lacks a word before it: write from network NETWORK\n" },
         { "match from network 10.0.0.1/8 for any reject", "c:1:20: '10.0.0.1/8' is not a network: write 192.0.2.0/24 "
                                                           "or 2001:db8::/32, with zeros behind the prefix\n" },
         { "match from network <m> for any reject", "c:1:20: unknown table 'm'\n" },
         { "match from network <n> for any reject\ntable n { 10.0.0.0/8, x }", "c:2:23: 'x' is not a network\n" },
         { "match from authenticated for any reject", "c:1:12: unknown word 'authenticated'\n" },
-        { "match for example.org action a", "c:1:11: unknown word 'example.org'\n" },
+        { "match for example.org action a", "c:1:11: 'example.org' lacks a word before it: write for domain DOMAIN\n" },
         { "match for domain b\xc3\xbc"
           "cher.example action a",
           "c:1:18: 'b?\?cher.example' is not ASCII: write it as xn--...\n" },

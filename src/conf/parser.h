@@ -14,7 +14,7 @@ struct conf_guess {
 /* A name that is looked up once everything is read. */
 struct conf_reference {
     struct conf_word word; /* its text: the name alone */
-    enum { CONF_USE_ACTION, CONF_USE_USERS, CONF_USE_DOMAINS, CONF_USE_NETWORKS } use;
+    enum { CONF_USE_ACTION, CONF_USE_USERS, CONF_USE_DOMAINS, CONF_USE_NETWORKS, CONF_USE_ALIASES } use;
     const struct conf_table **table;
     const struct conf_action **action;
     struct conf_reference *next;
@@ -52,16 +52,20 @@ struct conf_parser {
     unsigned file_count;
     struct conf_error *errors;
     unsigned error_count;
+    struct conf_error **warnings_end;
     bool no_memory;
     bool cut_short;                              /* a brace is missing: what is said to be missing may be behind it */
     uint64_t settings_seen, limits_seen;         /* bit: row of the table */
     bool hostname_seen, listen_seen, match_seen; /* or meant */
-    bool accept_seen;                            /* a rule that accepts, or that may be meant to */
+    bool retry_seen;
+    bool accept_seen; /* a rule that accepts, or that may be meant to */
     struct conf_reference *references;
     struct conf_listen **listens_end;
     struct conf_table **tables_end;
     struct conf_action **actions_end;
     struct conf_match **matches_end;
+    struct conf_dns **dns_end;
+    unsigned dns_count;
     unsigned listen_count, table_count, action_count, match_count;
     struct conf_noted_table *table; /* being filled */
     size_t table_size;              /* room of its entries */
@@ -69,6 +73,9 @@ struct conf_parser {
 
 /* error.c */
 void conf_say(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same, into the warnings. */
+void conf_warn(struct conf_parser *p, const struct conf_word *at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* "'WORD' reason" */
 void conf_say_bad(struct conf_parser *p, const struct conf_word *at, const char *reason);
@@ -91,17 +98,32 @@ bool conf_read_words(struct conf_parser *p, const struct conf_word *at, struct v
                      void (*parse)(struct conf_parser *p));
 bool conf_is_keyword(struct view word);
 
-/* table.c, rule.c */
+/* table.c, action.c, rule.c, relay.c */
 bool conf_parse_table(struct conf_parser *p);
 bool conf_parse_action(struct conf_parser *p);
 bool conf_parse_match(struct conf_parser *p);
 bool conf_parse_listen(struct conf_parser *p);
+bool conf_parse_hop(struct conf_parser *p, struct conf_hop *hop); /* HOST[:PORT] */
+bool conf_parse_port(struct conf_parser *p, uint16_t *port);
+void conf_retry_defaults(struct conf_retry *retry);
+bool conf_parse_retry(struct conf_parser *p);
+bool conf_parse_dns(struct conf_parser *p);
 
 /* resolve.c: what can be judged only when everything is read */
 bool conf_is_reference(const struct conf_word *word);           /* <name> */
 struct view conf_fold(struct conf_parser *p, struct view text); /* in lower case */
 void conf_refer(struct conf_parser *p, const struct conf_reference *reference);
 void conf_resolve(struct conf_parser *p, const struct conf_word *whole); /* whole: place of what is missing */
+
+/* "'ABOUT' bad", at the place of an entry */
+void conf_say_entry(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry,
+                    struct view about, const char *bad);
+
+/* alias.c */
+void conf_make_aliases(struct conf_parser *p, struct conf_noted_table *noted);
+
+/* advice.c: what is wrong, or likely not meant, in a configuration whose every word is right */
+void conf_advise(struct conf_parser *p, const struct conf_word *whole);
 
 /* find.c */
 int conf_key_compare(struct view a, struct view b); /* ASCII letters folded */

@@ -88,11 +88,46 @@ static void add_reference(struct buffer *to, const struct conf_table *table)
     buffer_add_char(to, '>');
 }
 
+static void add_table(struct buffer *to, const char *word, const struct conf_table *table)
+{
+    if (!table)
+        return;
+    buffer_add_text(to, word);
+    add_reference(to, table);
+}
+
+void conf_hop_add(struct buffer *to, const struct conf_hop *hop)
+{
+    if (hop->is_address) {
+        address_add(to, &hop->address);
+        return;
+    }
+    buffer_add(to, hop->host);
+    buffer_add_char(to, ':');
+    buffer_add_u64(to, hop->port);
+}
+
+static void add_relay(struct buffer *to, const struct conf_action *action)
+{
+    if (action->hops)
+        buffer_add_text(to, " via");
+    for (const struct conf_hop *hop = action->hops; hop; hop = hop->next) {
+        buffer_add_char(to, ' ');
+        conf_hop_add(to, hop);
+    }
+    if (action->port != CONF_SMTP_PORT) {
+        buffer_add_text(to, " port ");
+        buffer_add_u64(to, action->port);
+    }
+}
+
 static void print_action(struct buffer *to, const struct conf_action *action)
 {
-    static const char *const kinds[] = {
-        [CONF_MAILDIR] = " maildir ", [CONF_MBOX] = " mbox ", [CONF_DISCARD] = " discard", [CONF_HOLD] = " hold"
-    };
+    static const char *const kinds[] = { [CONF_MAILDIR] = " maildir ",
+                                         [CONF_MBOX] = " mbox ",
+                                         [CONF_DISCARD] = " discard",
+                                         [CONF_HOLD] = " hold",
+                                         [CONF_RELAY] = " relay" };
     buffer_add_text(to, "action ");
     buffer_add(to, action->name);
     buffer_add_text(to, kinds[action->kind]);
@@ -102,10 +137,12 @@ static void print_action(struct buffer *to, const struct conf_action *action)
         buffer_add_text(to, " user ");
         buffer_add(to, action->user);
     }
-    if (action->users) {
-        buffer_add_text(to, " users ");
-        add_reference(to, action->users);
-    }
+    add_table(to, " users ", action->users);
+    add_table(to, " aliases ", action->aliases);
+    if (action->biff)
+        buffer_add_text(to, " biff");
+    if (action->kind == CONF_RELAY)
+        add_relay(to, action);
     buffer_add_char(to, '\n');
 }
 
@@ -159,7 +196,7 @@ static void add_for(struct buffer *to, const struct conf_match *match)
     }
 }
 
-static void print_match(struct buffer *to, const struct conf_match *match)
+void conf_match_add(struct buffer *to, const struct conf_match *match)
 {
     buffer_add_text(to, "match");
     add_from(to, match);
@@ -167,6 +204,47 @@ static void print_match(struct buffer *to, const struct conf_match *match)
     buffer_add_text(to, match->action ? " action " : " reject");
     if (match->action)
         buffer_add(to, match->action->name);
+}
+
+static void print_match(struct buffer *to, const struct conf_match *match)
+{
+    conf_match_add(to, match);
+    buffer_add_char(to, '\n');
+}
+
+static void add_time(struct buffer *to, const char *word, uint64_t time_us)
+{
+    buffer_add_text(to, word);
+    conf_number_add(to, CONF_TIME, time_us);
+}
+
+static void print_retry(struct buffer *to, const struct conf_retry *retry)
+{
+    buffer_add_text(to, "retry");
+    for (unsigned i = 0; i < retry->gap_count; i++)
+        add_time(to, " ", retry->gaps_us[i]);
+    add_time(to, " expire ", retry->expire_us);
+    if (retry->warn_us)
+        add_time(to, " warn ", retry->warn_us);
+    else
+        buffer_add_text(to, " warn never");
+    buffer_add_char(to, '\n');
+}
+
+static void print_dns(struct buffer *to, const struct conf_dns *dns)
+{
+    static const char *const kinds[] = {
+        [CONF_DNS_FORWARD] = "dns forward", [CONF_DNS_STUB] = "dns stub", [CONF_DNS_INSECURE] = "dns insecure"
+    };
+    buffer_add_text(to, kinds[dns->kind]);
+    if (dns->zone.len) {
+        buffer_add_char(to, ' ');
+        buffer_add(to, dns->zone);
+    }
+    if (dns->server.set) {
+        buffer_add_char(to, ' ');
+        address_add(to, &dns->server);
+    }
     buffer_add_char(to, '\n');
 }
 
@@ -181,6 +259,9 @@ bool conf_print(const struct conf *conf, struct buffer *to)
         print_action(to, action);
     for (const struct conf_match *match = conf->matches; match; match = match->next)
         print_match(to, match);
+    print_retry(to, &conf->retry);
+    for (const struct conf_dns *dns = conf->dns; dns; dns = dns->next)
+        print_dns(to, dns);
     for (size_t i = 0; i < conf_limit_count; i++) {
         buffer_add_text(to, "limit ");
         buffer_add_text(to, conf_limits[i].name);

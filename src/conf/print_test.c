@@ -11,36 +11,47 @@ static void print(const struct conf *conf, char *to)
 
 /* Everything that has a place in the file, none of it with its default value. */
 static const struct test_file full[] = {
-    { "c", "hostname MX.example.org\n"
-           "greeting \"say \\\"hello\\\", or \\\\ #\"\n"
-           "postmaster admin+x@example.org\n"
-           "user post\nspool \"/srv/my spool\"\nsegment 16M\nlog text\nworkers 3\n"
-           "listen *:25\nlisten [::1]:2525 lenient\nlisten [fe80::1%3]:26\nlisten 192.0.2.1:0\n"
-           "table empty {}\n"
-           "table users file /users\n"
-           "table domains { Example.NET, .lists.example.org }\n"
-           "table nets { 2001:db8::/32, 10.0.0.0/8, ::ffff:192.0.2.0/120, 198.51.100.7 }\n"
-           "action inbox maildir %{home}/Maildir\n"
-           "action virtual maildir \"/srv/all mail/%{domain}/%{local}\" user vmail users <users>\n"
-           "action known mbox /var/mail/%{user} users <empty>\n"
-           "action drop discard\naction keep hold\n"
-           "match from network 0.0.0.0/0 for domain spam.example reject\n"
-           "match from network ::ffff:10.0.0.0/104 for domain .Example.com action drop\n"
-           "match from network ::/1 for domain x.example action drop\n"
-           "match from network <nets> for any action keep\n"
-           "match from local for local action inbox\n"
-           "match for domain <domains> action virtual\n"
-           "match from any for domain known.example action known\n"
-           "limit message_size 1000001\nlimit recipients 100\nlimit sessions 5\nlimit errors 7\n"
-           "limit command_time 1500ms\nlimit data_time 2h\nlimit receive_memory 1M\nlimit spool_free 0\n"
-           "limit local_jobs 9\n" },
+    { "c",
+      "hostname MX.example.org\n"
+      "greeting \"say \\\"hello\\\", or \\\\ #\"\n"
+      "postmaster admin+x@example.org\n"
+      "user post\nspool \"/srv/my spool\"\nsegment 16M\nlog text\nworkers 3\n"
+      "listen *:25\nlisten [::1]:2525 lenient\nlisten [fe80::1%3]:26\nlisten 192.0.2.1:0\n"
+      "table empty {}\n"
+      "table users file /users\n"
+      "table domains { Example.NET, .lists.example.org }\n"
+      "table nets { 2001:db8::/32, 10.0.0.0/8, ::ffff:192.0.2.0/120, 198.51.100.7 }\n"
+      "action inbox maildir %{home}/Maildir\n"
+      "action virtual maildir \"/srv/all mail/%{domain}/%{local}\" user vmail users <users>\n"
+      "action known mbox /var/mail/%{user} users <empty> biff\n"
+      "action drop discard\naction keep hold\n"
+      "table names file /names\n"
+      "action posted mbox /var/mail/%{user} aliases <names> users <empty>\n"
+      "action out relay\naction submit relay port 587\n"
+      "action hub relay via 192.0.2.7:26 [2001:db8::1] Hub.example.net hub.example.net:2525\n"
+      "match from network 0.0.0.0/0 for domain spam.example reject\n"
+      "match from network ::ffff:10.0.0.0/104 for domain .Example.com action drop\n"
+      "match from network ::/1 for domain x.example action drop\n"
+      "match from network <nets> for any action keep\n"
+      "match from local for local action inbox\n"
+      "match for domain <domains> action virtual\n"
+      "match from any for domain known.example action known\n"
+      "match from any for domain posted.example action posted\n"
+      "match for domain back.example action hub\nmatch from local for any action out\n"
+      "retry 90s 2h expire 3d warn never\n"
+      "dns forward 127.0.0.1:5353\ndns stub Test [::1]\ndns insecure test\n"
+      "limit message_size 1000001\nlimit recipients 100\nlimit sessions 5\nlimit errors 7\n"
+      "limit command_time 1500ms\nlimit data_time 2h\nlimit receive_memory 1M\nlimit spool_free 0\n"
+      "limit local_jobs 9\nlimit relay_sessions 1\nlimit relay_destination 2\nlimit relay_jobs 3\nlimit hops 10\n" },
     { "/users", "alice\nbob@example.net: \"a: b\"\n\"a \\\"quoted\\\" one\"\n\"ends in:\" : v\n\"'}\"\n\"#no "
                 "comment\"\n\"}\"\n%{x}\n" },
+    { "/names", "root: alice, bob@example.org,\n  carl,\n# between\n\tdora\nInfo: root\nx@example.org: y\n" },
     { NULL, NULL },
 };
 
 static void same_entries(const struct conf_table *a, const struct conf_table *b)
 {
+    assert_int_equal(a->are_aliases, b->are_aliases);
     assert_int_equal(a->entry_count, b->entry_count);
     assert_int_equal(a->are_domains, b->are_domains);
     assert_int_equal(a->networks == NULL, b->networks == NULL);
@@ -57,11 +68,34 @@ static bool same_name(const struct conf_table *a, const struct conf_table *b)
     return a && b ? view_equal(a->name, b->name) : a == b;
 }
 
+static void same_hops(const struct conf_hop *a, const struct conf_hop *b)
+{
+    for (; a && b; a = a->next, b = b->next) {
+        assert_true(view_equal(a->host, b->host) && a->port == b->port && a->is_address == b->is_address);
+        assert_memory_equal(&a->address, &b->address, sizeof a->address);
+    }
+    assert_true(!a && !b);
+}
+
+static void same_outgoing(const struct conf *a, const struct conf *b)
+{
+    const struct conf_dns *d = a->dns, *e = b->dns;
+    assert_memory_equal(&a->retry, &b->retry, sizeof a->retry);
+    for (; d && e; d = d->next, e = e->next) {
+        assert_true(d->kind == e->kind && view_equal(d->zone, e->zone));
+        assert_memory_equal(&d->server, &e->server, sizeof d->server);
+    }
+    assert_true(!d && !e);
+}
+
 static void same_actions(const struct conf_action *a, const struct conf_action *b)
 {
     for (; a && b; a = a->next, b = b->next) {
         assert_true(view_equal(a->name, b->name) && a->kind == b->kind && a->number == b->number);
+        assert_int_equal(a->biff, b->biff);
         assert_true(view_equal(a->path, b->path) && view_equal(a->user, b->user) && same_name(a->users, b->users));
+        assert_true(same_name(a->aliases, b->aliases) && a->port == b->port);
+        same_hops(a->hops, b->hops);
     }
     assert_true(!a && !b);
 }
@@ -96,6 +130,7 @@ static void same_conf(const struct conf *a, const struct conf *b)
     assert_true(!t && !u);
     same_actions(a->actions, b->actions);
     same_matches(a->matches, b->matches);
+    same_outgoing(a, b);
 }
 
 static void test_round_trip(void **state)
@@ -123,9 +158,11 @@ static void test_defaults(void **state)
         "listen [::]:25\n"
         "action inbox maildir %{home}/Maildir\n"
         "match from any for domain example.org action inbox\n"
+        "retry 1m 5m 30m 2h expire 5d warn 4h\n"
         "limit message_size 50M\nlimit recipients 1000\nlimit sessions 10000\nlimit errors 20\n"
         "limit command_time 5m\nlimit data_time 5m\nlimit receive_memory 256M\nlimit spool_free 64M\n"
-        "limit local_jobs 256\n";
+        "limit local_jobs 256\nlimit relay_sessions 500\nlimit relay_destination 20\nlimit relay_jobs 10000\nlimit "
+        "hops 50\n";
     struct conf conf;
     (void)state;
     assert_null(test_parse_text(&conf, "hostname mx.example.org\nlisten *:25\naction inbox maildir %{home}/Maildir\n"
@@ -159,11 +196,19 @@ static void test_limits(void **state)
     assert_null(test_parse(&conf, full));
     assert_true(conf_print_limits(&conf, &out));
     struct view rest = buffer_view(&out);
-    static const char *const values[][2] = { { "message_size", "1000001" }, { "recipients", "100" },
-                                             { "sessions", "5" },           { "errors", "7" },
-                                             { "command_time", "1500ms" },  { "data_time", "2h" },
-                                             { "receive_memory", "1M" },    { "spool_free", "0" },
-                                             { "local_jobs", "9" } };
+    static const char *const values[][2] = { { "message_size", "1000001" },
+                                             { "recipients", "100" },
+                                             { "sessions", "5" },
+                                             { "errors", "7" },
+                                             { "command_time", "1500ms" },
+                                             { "data_time", "2h" },
+                                             { "receive_memory", "1M" },
+                                             { "spool_free", "0" },
+                                             { "local_jobs", "9" },
+                                             { "relay_sessions", "1" },
+                                             { "relay_destination", "2" },
+                                             { "relay_jobs", "3" },
+                                             { "hops", "10" } };
     for (size_t i = 0; i < ROWS(values); i++) {
         struct view line = view_take_until(&rest, '\n');
         assert_row(view_equal(view_take_word(&line), view_of(values[i][0])), values[i][0]);
@@ -178,7 +223,7 @@ static void test_limits(void **state)
 static void try_text(const char *from, size_t len)
 {
     struct conf conf, copy;
-    struct test_file files[] = { { "c", from }, full[1], { NULL, NULL } };
+    struct test_file files[] = { { "c", from }, full[1], full[2], { NULL, NULL } };
     char *exact = malloc(len + 1); /* so that reading beyond is seen */
     memcpy(exact, from, len);
     exact[len] = '\0';

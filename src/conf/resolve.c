@@ -23,7 +23,7 @@ void conf_refer(struct conf_parser *p, const struct conf_reference *reference)
     p->references = kept;
 }
 
-static const char *const use_names[] = { "action", "table", "table", "table" };
+static const char *const use_names[] = { "action", "table", "table", "table", "table" };
 
 static struct conf_noted_table *find_table(struct conf_parser *p, struct conf_guess *guess)
 {
@@ -44,15 +44,21 @@ static const struct conf_action *find_action(struct conf_parser *p, struct conf_
 
 /* ---- tables by their use ---- */
 
-static void say_bad_key(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry,
-                        const char *bad)
+void conf_say_entry(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry,
+                    struct view about, const char *bad)
 {
-    struct conf_word at = { .text = entry->key,
+    struct conf_word at = { .text = about,
                             .file = noted->table.file,
                             .file_number = noted->file_number,
                             .line = entry->line,
                             .column = entry->column };
     conf_say_bad(p, &at, bad);
+}
+
+static void say_bad_key(struct conf_parser *p, const struct conf_noted_table *noted, const struct conf_entry *entry,
+                        const char *bad)
+{
+    conf_say_entry(p, noted, entry, entry->key, bad);
 }
 
 struct view conf_fold(struct conf_parser *p, struct view text)
@@ -118,6 +124,8 @@ static void resolve_reference(struct conf_parser *p, struct conf_reference *refe
         make_domains(p, noted);
     else if (reference->use == CONF_USE_NETWORKS)
         make_networks(p, noted);
+    else if (reference->use == CONF_USE_ALIASES)
+        conf_make_aliases(p, noted);
 }
 
 /* ---- rules that never win ---- */
@@ -184,4 +192,5 @@ void conf_resolve(struct conf_parser *p, const struct conf_word *whole)
     for (const struct conf_match *match = p->conf->matches; match; match = match->next)
         check_rule(p, match);
     check_complete(p, whole);
+    conf_advise(p, whole);
 }

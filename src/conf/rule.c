@@ -1,19 +1,14 @@
-/* Listeners, actions and rules. */
+/* Listeners and rules. */
 #include "conf/parser.h"
 
 #include <string.h>
 
 /* ---- listen ---- */
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-    return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->port == b->port && a->scope == b->scope;
-}
-
 static bool is_listened(const struct conf *conf, const struct address *address)
 {
     for (const struct conf_listen *other = conf->listens; other; other = other->next)
-        if (address->port && same_address(&other->address, address))
+        if (address->port && address_equal(&other->address, address))
             return true;
     return false;
 }
@@ -45,94 +40,6 @@ bool conf_parse_listen(struct conf_parser *p)
     return true;
 }
 
-/* ---- action ---- */
-
-static bool parse_user(struct conf_parser *p, struct conf_action *action)
-{
-    struct conf_word word;
-    if (!conf_take(p, &word))
-        return false;
-    const char *bad = conf_account_check(word.text, 32);
-    if (view_equal(word.text, VIEW("root")))
-        bad = "never owns mailboxes: name another account";
-    if (!bad && action->user.len)
-        bad = "is a second user of this action";
-    if (bad)
-        conf_say_bad(p, &word, bad);
-    action->user = word.text;
-    return !bad;
-}
-
-static bool parse_users(struct conf_parser *p, struct conf_action *action, bool again)
-{
-    struct conf_word word;
-    if (!conf_take(p, &word))
-        return false;
-    const char *bad = again                      ? "is a second table of users of this action"
-                      : conf_is_reference(&word) ? NULL
-                                                 : "is not a table: write <NAME>";
-    if (bad)
-        conf_say_bad(p, &word, bad);
-    else
-        conf_refer(p, &(struct conf_reference){ .word = word, .use = CONF_USE_USERS, .table = &action->users });
-    return !bad;
-}
-
-static bool parse_mailbox(struct conf_parser *p, struct conf_action *action)
-{
-    static const char *const options[] = { "user", "users", NULL };
-    struct conf_word template;
-    bool good = true, users = false;
-    if (!conf_take(p, &template))
-        return false;
-    const char *bad = conf_template_check(template.text);
-    if (bad)
-        conf_say_bad(p, &template, bad);
-    action->path = template.text;
-    while (good && conf_more(p)) {
-        int option = conf_choose(p, options);
-        good = option == 0 ? parse_user(p, action) : option == 1 && parse_users(p, action, users);
-        users |= option == 1;
-    }
-    return good && !bad;
-}
-
-/* An action with an error in it is there all the same, so that what uses it is not wrong too. */
-static struct conf_action *begin_action(struct conf_parser *p, const struct conf_word *name)
-{
-    const char *bad = conf_name_check(name->text);
-    if (!bad && conf_action_find(p->conf, name->text))
-        bad = "names two actions";
-    if (bad)
-        conf_say_bad(p, name, bad);
-    if (bad || !conf_below_max(p, &p->action_count, "actions"))
-        return NULL;
-    struct conf_action *action = conf_alloc(p, sizeof *action);
-    if (!action)
-        return NULL;
-    action->name = name->text;
-    action->number = p->action_count - 1;
-    *p->actions_end = action;
-    p->actions_end = &action->next;
-    return action;
-}
-
-bool conf_parse_action(struct conf_parser *p)
-{
-    static const char *const kinds[] = { /* enum conf_action_kind */
-                                         "maildir", "mbox", "discard", "hold", NULL
-    };
-    struct conf_word name;
-    if (!conf_take(p, &name))
-        return false;
-    struct conf_action *action = begin_action(p, &name);
-    int kind = action ? conf_choose(p, kinds) : -1;
-    if (kind < 0)
-        return false;
-    action->kind = (enum conf_action_kind)kind;
-    return (kind != CONF_MAILDIR && kind != CONF_MBOX) || parse_mailbox(p, action);
-}
-
 /* ---- match ---- */
 
 static bool parse_network(struct conf_parser *p, struct conf_match *match)
@@ -156,6 +63,11 @@ static bool parse_from(struct conf_parser *p, struct conf_match *match)
 {
     static const char *const words[] = { "any", "local", "network", NULL };
     static const enum conf_from kinds[] = { CONF_FROM_ANY, CONF_FROM_LOCAL, CONF_FROM_NETWORK };
+    struct network network;
+    if (p->word.kind == CONF_WORD && (network_parse(p->word.text, &network) || conf_is_reference(&p->word))) {
+        conf_say_bad(p, &p->word, "lacks a word before it: write from network NETWORK");
+        return false;
+    }
     int word = conf_choose(p, words);
     if (word < 0)
         return false;
@@ -185,6 +97,11 @@ static bool parse_for(struct conf_parser *p, struct conf_match *match)
 {
     static const char *const words[] = { "any", "local", "domain", NULL };
     static const enum conf_for kinds[] = { CONF_FOR_ANY, CONF_FOR_LOCAL, CONF_FOR_DOMAIN };
+    bool domain = view_has(p->word.text, '.') && !conf_pattern_check(p->word.text);
+    if (p->word.kind == CONF_WORD && (domain || conf_is_reference(&p->word))) {
+        conf_say_bad(p, &p->word, "lacks a word before it: write for domain DOMAIN");
+        return false;
+    }
     int word = conf_choose(p, words);
     if (word < 0)
         return false;
@@ -223,6 +140,7 @@ bool conf_parse_match(struct conf_parser *p)
         return false;
     struct conf_match *match = &noted->match;
     noted->word = p->statement;
+    match->file = p->statement.file;
     match->line = p->statement.line;
     if (!parse_clients(p, match) || !parse_for(p, match) || !parse_verdict(p, match)) {
         p->accept_seen = true;

@@ -121,6 +121,65 @@ static bool parse_inline(struct conf_parser *p)
     return good;
 }
 
+/* ", more" behind the value; *room is what was allocated for it. */
+static bool append(struct conf_parser *p, struct conf_entry *entry, size_t *room, struct view more)
+{
+    struct view value = entry->value;
+    size_t len = value.len + 2 + more.len;
+    char *text = (char *)(uintptr_t)value.at;
+    if (len > *room) {
+        *room = 2 * len;
+        text = conf_alloc(p, *room);
+        if (!text)
+            return false;
+        memcpy(text, value.at, value.len);
+    }
+    memcpy(text + value.len, ", ", 2);
+    memcpy(text + value.len + 2, more.at, more.len);
+    entry->value = (struct view){ text, len };
+    return true;
+}
+
+static bool is_comma(const struct conf_parser *p)
+{
+    return p->word.kind == CONF_COMMA;
+}
+
+static void skip_line_ends(struct conf_parser *p)
+{
+    while (p->word.kind == CONF_LINE_END)
+        conf_next(p);
+}
+
+/* The rest of a value of several words, with the first comma at hand: after a comma it may go on in the next line. */
+static bool parse_list(struct conf_parser *p, struct conf_entry *entry)
+{
+    size_t room = 0;
+    while (is_comma(p)) {
+        struct conf_word comma = p->word;
+        conf_next(p);
+        skip_line_ends(p);
+        if (p->word.kind != CONF_WORD) {
+            conf_say(p, &comma, "nothing follows this comma");
+            return false;
+        }
+        if (!append(p, entry, &room, p->word.text))
+            return false;
+        conf_next(p);
+    }
+    return true;
+}
+
+static bool parse_line(struct conf_parser *p)
+{
+    struct conf_table *table = &p->table->table;
+    if (!parse_entry(p) || (is_comma(p) && !parse_list(p, &table->entries[table->entry_count - 1])))
+        return false;
+    if (conf_more(p))
+        conf_say_bad(p, &p->word, "is unexpected: there is one key on each line, and commas are between values");
+    return true;
+}
+
 /* The file of a table. */
 static void parse_lines(struct conf_parser *p)
 {
@@ -128,8 +187,8 @@ static void parse_lines(struct conf_parser *p)
     p->table->file_number = p->lexer->file_number;
     do {
         conf_next(p);
-        if (conf_more(p) && parse_entry(p) && conf_more(p))
-            conf_say_bad(p, &p->word, "is unexpected: there is one key on each line");
+        if (conf_more(p))
+            parse_line(p);
         while (conf_more(p))
             conf_next(p);
     } while (p->word.kind != CONF_FILE_END && !p->no_memory);

@@ -36,6 +36,11 @@ static bool parse_number(struct view text, const struct unit *units, uint64_t *n
     return false;
 }
 
+bool conf_time_parse(struct view text, uint64_t *time_us)
+{
+    return parse_number(text, times, time_us);
+}
+
 void conf_number_add(struct buffer *to, enum conf_type type, uint64_t number)
 {
     const struct unit *unit = units_of(type);
@@ -134,17 +139,25 @@ const char *conf_name_check(struct view text)
     return NULL;
 }
 
-static const char *check_address(struct view text)
+const char *conf_local_check(struct view text)
 {
-    size_t at = view_find_last(text, '@');
-    if (at == 0 || at >= text.len || at > 64) /* RFC 5321 section 4.5.3.1.1 */
-        return "is not a whole address: write local@domain";
-    for (size_t i = 0; i < at; i++) {
+    if (text.len == 0 || text.len > 64) /* RFC 5321 section 4.5.3.1.1 */
+        return "is not an address: write local@domain";
+    for (size_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (!ascii_is_alnum(c) && (c == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~.", c)))
             return "is not a plain address: write local@domain";
     }
-    return conf_domain_check(view_slice(text, at + 1, text.len));
+    return NULL;
+}
+
+const char *conf_address_check(struct view text)
+{
+    size_t at = view_find_last(text, '@');
+    if (at == 0 || at >= text.len || at > 64)
+        return "is not a whole address: write local@domain";
+    const char *bad = conf_local_check(view_slice(text, 0, at));
+    return bad ? bad : conf_domain_check(view_slice(text, at + 1, text.len));
 }
 
 /* ---- templates ---- */
@@ -255,7 +268,7 @@ static const char *check_text(enum conf_type type, struct view text)
     case CONF_ACCOUNTS:
         return conf_account_check(text, 24);
     case CONF_ADDRESS:
-        return check_address(text);
+        return conf_address_check(text);
     default:
         return conf_path_check(text);
     }
@@ -272,4 +285,22 @@ const char *conf_setting_set(struct conf *conf, const struct conf_setting *setti
     if (!bad)
         memcpy(place(conf, setting), &text, sizeof text);
     return bad;
+}
+
+static bool same_value(const struct conf *a, const struct conf *b, const struct conf_setting *setting)
+{
+    if (setting->type >= CONF_COUNT)
+        return conf_setting_number(a, setting) == conf_setting_number(b, setting);
+    return view_equal(conf_setting_text(a, setting), conf_setting_text(b, setting));
+}
+
+const char *conf_fixed_change(const struct conf *now, const struct conf *next)
+{
+    for (size_t i = 0; i < conf_setting_count; i++)
+        if (conf_settings[i].fixed && !same_value(now, next, &conf_settings[i]))
+            return conf_settings[i].name;
+    for (size_t i = 0; i < conf_limit_count; i++)
+        if (conf_limits[i].fixed && !same_value(now, next, &conf_limits[i]))
+            return conf_limits[i].name;
+    return NULL;
 }

@@ -30,6 +30,7 @@ struct conf_setting {
     const char *argument; /* what to write */
     const char *unit;     /* limits: of what */
     const char *help;     /* limits: what happens when it is reached */
+    bool fixed;           /* cannot change while the server runs */
 };
 
 extern const struct conf_setting conf_settings[];
@@ -40,6 +41,7 @@ extern const size_t conf_limit_count;
 /* Reasons why a value is bad complete the sentence "'VALUE' ..."; NULL: it is good. */
 const char *conf_setting_set(struct conf *conf, const struct conf_setting *setting, struct view text,
                              struct buffer *reason);
+bool conf_time_parse(struct view text, uint64_t *time_us);
 uint64_t conf_setting_number(const struct conf *conf, const struct conf_setting *setting);
 struct view conf_setting_text(const struct conf *conf,
                               const struct conf_setting *setting);             /* not of numbers; empty: not set */
@@ -47,6 +49,8 @@ void conf_number_add(struct buffer *to, enum conf_type type, uint64_t number); /
 
 const char *conf_domain_check(struct view text);
 const char *conf_pattern_check(struct view text); /* a domain, perhaps with a dot before it */
+const char *conf_address_check(struct view text); /* local@domain */
+const char *conf_local_check(struct view text);   /* a plain local part */
 const char *conf_path_check(struct view text);
 const char *conf_account_check(struct view text, size_t max);
 const char *conf_name_check(struct view text); /* of tables and actions */

@@ -47,7 +47,7 @@ struct deliver_job {
     struct os_op *ops;            /* its operations in the present turn */
     bool in_tmp, in_new, replace; /* Maildir: see maildir.c */
     uint64_t failures;            /* of barriers of its file system, when its copy began */
-    uint64_t size;                /* of the text */
+    uint64_t start, size;         /* of the text; start: in an mbox */
     char tmp_name[DELIVER_NAME_SIZE], new_name[DELIVER_NAME_SIZE];
 };
 

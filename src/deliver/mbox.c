@@ -181,6 +181,7 @@ static void first_failed(struct deliver_mbox *mbox)
 static void first_written(struct deliver_mbox *mbox, uint64_t end)
 {
     struct list *link = list_pop(&mbox->taken);
+    job_of(link)->start = mbox->end;
     job_of(link)->size = end - mbox->end;
     list_append(&mbox->written, link);
     mbox->end = end;

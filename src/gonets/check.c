@@ -4,15 +4,13 @@
 #include <string.h>
 
 #include "gonets/gonets.h"
-#include "gonetsd/conf_file.h"
+#include "gonets/reach.h"
 #include "os/linux/os_linux.h"
-
-#define CONFIG_FILE "/etc/gonets/gonets.conf"
 
 static const char help[] =
     "usage: gonets check [-c FILE] [--print] [--limits]\n\n"
     "Reads a configuration and tells what is wrong with it. See gonets-check(1) and gonets.conf(5).\n\n"
-    "  -c FILE   the configuration; " CONFIG_FILE " when not given\n"
+    "  -c FILE   the configuration; " GONETS_CONFIG_FILE " when not given\n"
     "  --print   the effective configuration, with all defaults\n"
     "  --limits  every limit, and what happens when it is reached\n";
 
@@ -38,17 +36,6 @@ static int read_options(struct options *options, int argc, char **argv)
     return GONETS_OK;
 }
 
-static void say_errors(const struct conf_error *error)
-{
-    char memory[CONF_ERROR_MAX];
-    for (; error; error = error->next) {
-        struct buffer line = BUFFER_OF(memory);
-        conf_error_add(&line, error);
-        buffer_add_char(&line, '\n');
-        fwrite(line.at, 1, line.len, stderr);
-    }
-}
-
 static int show(const struct conf *conf, const struct options *options)
 {
     char memory[4096];
@@ -71,19 +58,15 @@ static int show(const struct conf *conf, const struct options *options)
 
 static int check(const struct options *options, struct os *os)
 {
-    struct conf_files files = { os, 0 };
-    struct conf_source source = conf_files_source(&files);
     struct conf conf;
-    const struct conf_error *errors = conf_parse(&conf, view_of(options->file), &source);
-    say_errors(errors);
-    int code = errors ? GONETS_CONFIG : show(&conf, options);
+    int code = gonets_read_conf(os, options->file, &conf) ? show(&conf, options) : GONETS_CONFIG;
     conf_free(&conf);
     return code;
 }
 
 int gonets_check(int argc, char **argv)
 {
-    struct options options = { .file = CONFIG_FILE };
+    struct options options = { .file = GONETS_CONFIG_FILE };
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(help, stdout);
         return GONETS_OK;

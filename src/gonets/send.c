@@ -6,12 +6,11 @@
 #include "base/utf8.h"
 #include "gonets/compose.h"
 #include "gonets/gonets.h"
+#include "gonets/input.h"
 #include "gonets/submit.h"
-#include "mail/scan.h"
 
-#define MESSAGE_MAX    ((size_t)1 << 30) /* bytes of standard input */
+#define COMMAND        "gonets send"
 #define RECIPIENTS_MAX 1000
-#define READ_SIZE      65536
 
 static const char help[] =
     "usage: gonets send --from ADDRESS --to ADDRESS ... [--server HOST[:PORT]]\n"
@@ -113,56 +112,7 @@ static int parse_options(struct options *options, int argc, char **argv)
     return check_options(options);
 }
 
-/* ---- standard input ---- */
-
-static int input_failed(const char *why, int code)
-{
-    fprintf(stderr, "gonets send: standard input: %s; nothing was sent\n", why);
-    return code;
-}
-
-/* *input is from malloc, also on failure. */
-static int read_input(struct view *input)
-{
-    char *memory = NULL;
-    size_t len = 0, size = 0;
-    while (!feof(stdin) && !ferror(stdin)) {
-        if (len == size) {
-            char *larger = size < MESSAGE_MAX ? realloc(memory, size = size ? 2 * size : READ_SIZE) : NULL;
-            if (!larger) {
-                free(memory);
-                return input_failed("larger than this command takes", GONETS_DATA);
-            }
-            memory = larger;
-        }
-        len += fread(memory + len, 1, size - len, stdin);
-    }
-    *input = (struct view){ memory, len };
-    return ferror(stdin) ? input_failed("cannot be read", GONETS_IO) : GONETS_OK;
-}
-
 /* ---- the content ---- */
-
-/* RFC 1870 section 5: as it goes over the wire, every line end being CRLF, without the dots of transparency. */
-static uint64_t size_on_wire(struct view content)
-{
-    uint64_t size = content.len;
-    char last = '\n';
-    for (size_t i = 0; i < content.len; i++) {
-        char c = content.at[i];
-        size += (c == '\n' && last != '\r') || (c != '\n' && last == '\r');
-        last = c;
-    }
-    return size + (last == '\r') + (last != '\r' && last != '\n' ? 2 : 0);
-}
-
-static bool has_eight_bit(struct view content)
-{
-    struct mail_scan scan;
-    mail_scan_start(&scan);
-    mail_scan_feed(&scan, content);
-    return mail_scan_end(&scan)->eight_bit;
-}
 
 static int compose(struct send *send, struct os *os, bool eight_bit)
 {
@@ -195,15 +145,9 @@ static int give_content(void *ctx, struct os *os, const struct smtp_client *clie
     struct send *send = ctx;
     int code = is_made(&send->options) ? compose(send, os, client->eight_bit) : GONETS_OK;
     *content = is_made(&send->options) ? buffer_view(&send->composed) : send->input;
-    message->size = size_on_wire(*content);
-    message->body = has_eight_bit(*content) ? SMTP_BODY_8BITMIME : SMTP_BODY_UNSAID;
-    if (message->body == SMTP_BODY_UNSAID || client->eight_bit)
-        return code;
-    fputs("gonets send: the message holds 8-bit text and the server does not offer 8BITMIME; encode it as "
-          "quoted-printable or "
-          "base64\n",
-          stderr);
-    return GONETS_DATA;
+    if (code == GONETS_OK)
+        code = gonets_input_measure(COMMAND, *content, client, message);
+    return code;
 }
 
 /* ---- the command ---- */
@@ -213,11 +157,11 @@ static int get_input(struct send *send)
     bool made = is_made(&send->options);
     if (send->options.text.at)
         return GONETS_OK;
-    int code = read_input(&send->input);
+    int code = gonets_input_read(COMMAND, &send->input);
     if (code == GONETS_OK && !made && send->input.len == 0)
-        return input_failed("there is no message", GONETS_NO_INPUT);
+        return gonets_input_failed(COMMAND, "there is no message", GONETS_NO_INPUT);
     if (code == GONETS_OK && made && !utf8_valid(send->input))
-        return input_failed("the text is not UTF-8", GONETS_DATA);
+        return gonets_input_failed(COMMAND, "the text is not UTF-8", GONETS_DATA);
     return code;
 }
 
@@ -228,7 +172,8 @@ static int run(struct send *send, int argc, char **argv)
         code = get_input(send);
     if (code != GONETS_OK)
         return code;
-    struct gonets_submission submission = { .server = send->options.server,
+    struct gonets_submission submission = { .command = COMMAND,
+                                            .server = send->options.server,
                                             .message = { .reverse_path = send->options.from,
                                                          .recipients = send->options.to,
                                                          .recipient_count = send->options.to_count },

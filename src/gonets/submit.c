@@ -127,8 +127,9 @@ static void tell_recipient(struct submit *s)
     if (fate == SMTP_CLIENT_SENT)
         return;
     bool later = fate == SMTP_CLIENT_TEMPORARY;
-    fprintf(stderr, "gonets send: %s does not take mail for %.*s%s: %s; %s\n", s->peer, VIEW_FORMAT(recipient->path),
-            later ? " now" : "", reply_text(&s->client.reply, memory), later ? "try again later" : "check the address");
+    fprintf(stderr, "%s: %s does not take mail for %.*s%s: %s; %s\n", s->what->command, s->peer,
+            VIEW_FORMAT(recipient->path), later ? " now" : "", reply_text(&s->client.reply, memory),
+            later ? "try again later" : "check the address");
     note_code(s, later ? GONETS_TEMPORARY : GONETS_DATA);
 }
 
@@ -140,8 +141,8 @@ static const struct {
     [SMTP_PHASE_GREETING] = { "to talk", "ask those who run it", GONETS_UNAVAILABLE },
     [SMTP_PHASE_HELLO] = { "to talk", "ask those who run it", GONETS_UNAVAILABLE },
     [SMTP_PHASE_IDLE] = { "to go on", "try again later", GONETS_UNAVAILABLE },
-    [SMTP_PHASE_MAIL] = { "the sender or the size", "check --from and the message", GONETS_DATA },
-    [SMTP_PHASE_RCPT] = { "the recipients", "check --to", GONETS_DATA },
+    [SMTP_PHASE_MAIL] = { "the sender or the size", "check the sender and the message", GONETS_DATA },
+    [SMTP_PHASE_RCPT] = { "the recipients", "check the recipients", GONETS_DATA },
     [SMTP_PHASE_DATA] = { "the message before its content", "check the addresses", GONETS_DATA },
     [SMTP_PHASE_CONTENT] = { "the content", "change the message", GONETS_DATA },
     [SMTP_PHASE_END] = { "the content", "change the message", GONETS_DATA },
@@ -155,12 +156,12 @@ static void tell_broken(struct submit *s)
     const char *what = s->link == OS_OK ? "what it says makes no sense" : os_status_text(s->link);
     if (s->client.outcome == SMTP_CLIENT_UNKNOWN)
         fprintf(stderr,
-                "gonets send: %s had the whole message but gave no answer (%s): it may have been taken; sending it "
+                "%s: %s had the whole message but gave no answer (%s): it may have been taken; sending it "
                 "again may make a second copy\n",
-                s->peer, what);
+                s->what->command, s->peer, what);
     else
-        fprintf(stderr, "gonets send: the connection to %s failed (%s), nothing was sent; try again later\n", s->peer,
-                what);
+        fprintf(stderr, "%s: the connection to %s failed (%s), nothing was sent; try again later\n", s->what->command,
+                s->peer, what);
     note_code(s, GONETS_TEMPORARY);
 }
 
@@ -175,7 +176,7 @@ static void tell_failure(struct submit *s)
         tell_broken(s);
         return;
     }
-    fprintf(stderr, "gonets send: %s refused %s%s: %s; %s\n", s->peer, places[s->client.phase].refused,
+    fprintf(stderr, "%s: %s refused %s%s: %s; %s\n", s->what->command, s->peer, places[s->client.phase].refused,
             later ? " for now" : "", reply_text(reply, memory),
             later ? "try again later" : places[s->client.phase].advice);
     note_code(s, later ? GONETS_TEMPORARY : places[s->client.phase].code);
@@ -192,8 +193,9 @@ static void tell_done(struct submit *s)
     }
     for (size_t i = 0; i < message->recipient_count; i++)
         taken += smtp_client_fate(SMTP_CLIENT_SENT, &message->recipients[i]) == SMTP_CLIENT_SENT;
-    printf("%s took the message for %zu of %zu recipient%s: %s\n", s->peer, taken, message->recipient_count,
-           message->recipient_count == 1 ? "" : "s", reply_text(&s->client.reply, memory));
+    if (!s->what->quiet)
+        printf("%s took the message for %zu of %zu recipient%s: %s\n", s->peer, taken, message->recipient_count,
+               message->recipient_count == 1 ? "" : "s", reply_text(&s->client.reply, memory));
 }
 
 /* ---- the session ---- */
@@ -331,7 +333,7 @@ static void not_connected(struct submit *s, enum os_status status)
     if (s->stream)
         os_stream_close(s->stream);
     s->stream = NULL;
-    buffer_addf(&s->failures, "gonets send: cannot connect to %s: %s\n", s->peer, os_status_text(status));
+    buffer_addf(&s->failures, "%s: cannot connect to %s: %s\n", s->what->command, s->peer, os_status_text(status));
     try_next(s);
 }
 
@@ -372,8 +374,8 @@ static void on_stream(void *ctx, unsigned events)
 static void nobody_there(struct submit *s)
 {
     fwrite(s->failures.at, 1, s->failures.len, stderr);
-    fprintf(stderr, "gonets send: no server at '%.*s'; is it running, and is this its port?\n",
-            VIEW_FORMAT(s->what->server));
+    fprintf(stderr, "%s: no server at '%.*s'; is it running, and is this its port? Nothing was sent\n",
+            s->what->command, VIEW_FORMAT(s->what->server));
     note_code(s, GONETS_TEMPORARY);
     end(s);
 }
@@ -408,10 +410,11 @@ static void no_address(struct submit *s)
 {
     bool trouble = s->queries[0].result == OS_DNS_TROUBLE || s->queries[1].result == OS_DNS_TROUBLE;
     if (trouble)
-        fprintf(stderr, "gonets send: the DNS gives no answer for '%.*s'; try again later\n",
+        fprintf(stderr, "%s: the DNS gives no answer for '%.*s'; try again later\n", s->what->command,
                 VIEW_FORMAT(s->server.host));
     else
-        fprintf(stderr, "gonets send: there is no host '%.*s'; check --server\n", VIEW_FORMAT(s->server.host));
+        fprintf(stderr, "%s: there is no host '%.*s'; check the server's name\n", s->what->command,
+                VIEW_FORMAT(s->server.host));
     note_code(s, trouble ? GONETS_TEMPORARY : GONETS_NO_HOST);
     end(s);
 }
@@ -485,7 +488,7 @@ int gonets_submit(struct gonets_submission *what)
         find_addresses(s);
         code = os_linux_run(os);
     } else {
-        fprintf(stderr, "gonets send: out of memory or file descriptors\n");
+        fprintf(stderr, "%s: out of memory or file descriptors\n", what->command);
     }
     if (os)
         os_linux_free(os);

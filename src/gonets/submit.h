@@ -7,7 +7,9 @@
 #include "smtp/client.h"
 
 struct gonets_submission {
-    struct view server; /* HOST, HOST:PORT; HOST a name or an address, IPv6 with a port in brackets */
+    const char *command; /* as which it speaks to the user: "gonets send" */
+    bool quiet;          /* success is not told */
+    struct view server;  /* HOST, HOST:PORT; HOST a name or an address, IPv6 with a port in brackets */
     struct smtp_client_message message;
     /* Called once the server's offers are known: gives the content, and its size and body in message. An exit code
      * other than GONETS_OK when this server cannot have it (the user has been told why). */

@@ -103,7 +103,8 @@ void *auth_start(struct os *os, struct os_link *supervisor)
         return NULL;
     auth->os = os;
     list_init(&auth->clients);
-    role_open(&auth->role, os, supervisor, IPC_AUTH, &(struct role_owner){ auth, on_handle, on_start, on_stop });
+    role_open(&auth->role, os, supervisor, IPC_AUTH,
+              &(struct role_owner){ .ctx = auth, .handle = on_handle, .start = on_start, .stop = on_stop });
     return auth;
 }
 

@@ -113,7 +113,7 @@ static struct local_job *new_job(struct local *local, const struct ipc_job *m, s
 
 static void say_result(struct local *local, const struct local_job *job)
 {
-    char memory[DELIVER_TEXT_MAX + 64];
+    char memory[IPC_RESULT_MAX];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
     ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,
@@ -319,6 +319,19 @@ static void on_stop(void *ctx)
     local_end_when_idle(local);
 }
 
+/* Routes and accounts are looked up for each job. */
+static void on_reloaded(void *ctx)
+{
+    struct local *local = ctx;
+    local->log.text = local->role.conf.log_text;
+}
+
+static void on_count(void *ctx, struct ipc_counts *counts)
+{
+    const struct local *local = ctx;
+    counts->active = local->jobs.count;
+}
+
 void *local_start(struct os *os, struct os_link *supervisor)
 {
     uint8_t seed[16];
@@ -333,7 +346,13 @@ void *local_start(struct os *os, struct os_link *supervisor)
     map_init(&local->jobs, seed);
     map_init(&local->accounts, seed);
     heap_init(&local->timers);
-    role_open(&local->role, os, supervisor, IPC_LOCAL, &(struct role_owner){ local, on_handle, on_start, on_stop });
+    role_open(&local->role, os, supervisor, IPC_LOCAL,
+              &(struct role_owner){ .ctx = local,
+                                    .handle = on_handle,
+                                    .start = on_start,
+                                    .stop = on_stop,
+                                    .reloaded = on_reloaded,
+                                    .count = on_count });
     return local;
 }
 

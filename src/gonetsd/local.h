@@ -51,8 +51,8 @@ struct local_job {
     uint32_t owner; /* of the mbox */
     struct deliver_result result;
     char key[MAIL_ID_SIZE + 4];
-    size_t base_len, rest_len;
-    char *text; /* base, then rest */
+    size_t base_len, rest_len, biff_len;
+    char *text; /* base, then rest, then whom to tell */
 };
 
 /* A slot for the worker of one account; its process comes and goes. */

@@ -271,16 +271,18 @@ static bool send_job(struct local_worker *w, const struct local_job *job)
     struct buffer frame = BUFFER_OF(memory);
     if (!has_content(w, job->place.segment) && !send_content(w, job->content))
         return false;
-    ipc_mail_job_pack(&frame, &(struct ipc_mail_job){ .id = job->id,
-                                                      .recipient = job->recipient,
-                                                      .segment = job->place.segment,
-                                                      .offset = job->place.offset,
-                                                      .content_size = job->place.content_size,
-                                                      .head_size = job->place.head_size,
-                                                      .mbox = job->mbox,
-                                                      .owner = job->owner,
-                                                      .base = { job->text, job->base_len },
-                                                      .rest = { job->text + job->base_len, job->rest_len } });
+    ipc_mail_job_pack(&frame,
+                      &(struct ipc_mail_job){ .id = job->id,
+                                              .recipient = job->recipient,
+                                              .segment = job->place.segment,
+                                              .offset = job->place.offset,
+                                              .content_size = job->place.content_size,
+                                              .head_size = job->place.head_size,
+                                              .mbox = job->mbox,
+                                              .owner = job->owner,
+                                              .base = { job->text, job->base_len },
+                                              .rest = { job->text + job->base_len, job->rest_len },
+                                              .biff = { job->text + job->base_len + job->rest_len, job->biff_len } });
     return ipc_send(&w->ipc, buffer_view(&frame));
 }
 

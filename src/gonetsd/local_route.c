@@ -106,16 +106,25 @@ static bool find_account(struct local *local, struct local_job *job, const struc
 
 /* ---- the place ---- */
 
-static bool set_place(struct local_job *job, const struct deliver_place *place)
+static bool set_place(struct local_job *job, const struct deliver_place *place, struct view biff)
 {
     job->base_len = strlen(place->base);
     job->rest_len = strlen(place->rest);
-    job->text = malloc(job->base_len + job->rest_len + 1);
+    job->biff_len = biff.len;
+    job->text = malloc(job->base_len + job->rest_len + biff.len + 1);
     if (!job->text)
         return refuse(job, IPC_DEFERRED, 451, 3, 0, "no memory", VIEW("local"));
     memcpy(job->text, place->base, job->base_len);
     memcpy(job->text + job->base_len, place->rest, job->rest_len);
+    if (biff.len)
+        memcpy(job->text + job->base_len + job->rest_len, biff.at, biff.len);
     return true;
+}
+
+/* Terminals know the account; without root there is only the one that we are, whatever the recipient is called. */
+static struct view biff_name(const struct conf_values *values)
+{
+    return values->user.len ? values->user : values->local;
 }
 
 /* With a mail directory, paths lie below it however they begin. */
@@ -130,7 +139,7 @@ static bool find_place(struct local *local, struct local_job *job, const struct 
         return misconfigured(local, job, "the path of the action does not begin with a slash", action->name);
     if (!deliver_place_fill(&place, pattern, values))
         return refuse(job, IPC_FAILED, 550, 1, 1, "no mailbox can have this name", values->local);
-    return set_place(job, &place);
+    return set_place(job, &place, action->biff && job->mbox ? biff_name(values) : VIEW_NONE);
 }
 
 static bool needs_account(struct local *local, const struct conf_action *action)

@@ -174,7 +174,7 @@ static void send_config(struct stage *stage)
 {
     char memory[4096];
     struct buffer frame = BUFFER_OF(memory);
-    ipc_config_pack(&frame, &(struct ipc_config){ true, view_of(config) });
+    ipc_config_pack(&frame, &(struct ipc_config){ true, 1, view_of(config) });
     ipc_send(&stage->supervisor, buffer_view(&frame));
 }
 

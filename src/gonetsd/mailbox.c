@@ -10,6 +10,9 @@
 #include "gonetsd/role.h"
 #include "gonetsd/roles.h"
 
+#define BIFF_PORT     512 /* comsat(8) */
+#define BIFF_NAME_MAX 64
+
 /* A segment of the spool that jobs are delivered from. */
 struct content {
     struct list link;
@@ -32,7 +35,8 @@ struct mailbox {
 struct work {
     struct deliver_job job;
     struct content *content;
-    char text[]; /* base and rest, each ended by NUL */
+    struct view biff; /* in text */
+    char text[];      /* base and rest, each ended by NUL; whom to tell */
 };
 
 /* ---- contents ---- */
@@ -91,7 +95,7 @@ static void end_when_idle(struct mailbox *mailbox)
 
 static void send_result(struct mailbox *mailbox, const struct deliver_job *job)
 {
-    char memory[DELIVER_TEXT_MAX + 64];
+    char memory[IPC_RESULT_MAX];
     struct buffer frame = BUFFER_OF(memory);
     const struct deliver_result *r = &job->result;
     ipc_result_pack(&frame, &(struct ipc_result){ .id = job->id,
@@ -103,6 +107,19 @@ static void send_result(struct mailbox *mailbox, const struct deliver_job *job)
     ipc_send(&mailbox->local, buffer_view(&frame));
 }
 
+/* comsat(8) is told account and place, and shows the first lines of the mail to those who asked for it with biff(1). */
+static void tell_biff(struct mailbox *mailbox, const struct work *work)
+{
+    char memory[BIFF_NAME_MAX + 32];
+    struct buffer text = BUFFER_OF(memory);
+    if (!work->biff.len || work->biff.len > BIFF_NAME_MAX || work->job.result.outcome != IPC_DELIVERED)
+        return;
+    buffer_add(&text, work->biff);
+    buffer_add_char(&text, '@');
+    buffer_add_u64(&text, work->job.start);
+    os_notify(mailbox->os, BIFF_PORT, buffer_view(&text));
+}
+
 static void on_done(void *ctx, struct deliver_job *job)
 {
     struct mailbox *mailbox = ctx;
@@ -110,6 +127,7 @@ static void on_done(void *ctx, struct deliver_job *job)
     struct content *c = work->content;
     if (job->result.outcome)
         send_result(mailbox, job);
+    tell_biff(mailbox, work);
     free(work);
     if (--c->jobs == 0 && c->gone)
         close_content(c);
@@ -134,13 +152,16 @@ static bool is_place(const struct ipc_mail_job *m)
 
 static struct work *work_new(const struct ipc_mail_job *m, struct content *content)
 {
-    struct work *work = calloc(1, sizeof *work + m->base.len + m->rest.len + 2);
+    struct work *work = calloc(1, sizeof *work + m->base.len + m->rest.len + m->biff.len + 2);
     if (!work)
         return NULL;
     char *base = work->text, *rest = work->text + m->base.len + 1;
     if (m->base.len)
         memcpy(base, m->base.at, m->base.len);
     memcpy(rest, m->rest.at, m->rest.len);
+    work->biff = (struct view){ rest + m->rest.len + 1, m->biff.len };
+    if (m->biff.len)
+        memcpy(rest + m->rest.len + 1, m->biff.at, m->biff.len);
     work->content = content;
     work->job = (struct deliver_job){
         .id = m->id,

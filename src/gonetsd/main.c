@@ -11,7 +11,8 @@
 static const struct os_role roles[] = {
     { "smtpd", smtpd_start, smtpd_stop },    { "qmgr", qmgr_start, qmgr_stop },
     { "auth", auth_start, auth_stop },       { "local", local_start, local_stop },
-    { "mailbox", mailbox_start, mailbox_stop },
+    { "mailbox", mailbox_start, mailbox_stop }, { "resolver", resolver_start, resolver_stop },
+    { "smtp", smtp_start, smtp_stop },
 };
 
 #define ROLE_COUNT (sizeof roles / sizeof roles[0])

@@ -12,6 +12,10 @@ void *auth_start(struct os *os, struct os_link *supervisor);
 void auth_stop(void *role);
 void *local_start(struct os *os, struct os_link *supervisor);
 void local_stop(void *role);
+void *smtp_start(struct os *os, struct os_link *supervisor);
+void smtp_stop(void *role);
+void *resolver_start(struct os *os, struct os_link *supervisor);
+void resolver_stop(void *role);
 void *mailbox_start(struct os *os, struct os_link *supervisor);
 void mailbox_stop(void *role);
 

@@ -28,25 +28,26 @@ static const struct smtp_reply unknown_mailbox = SMTP_REPLY_INIT(550, 5, 1, 1, "
 static const struct smtp_reply relaying_denied = SMTP_REPLY_INIT(550, 5, 7, 1, "relaying denied: this domain is not served here for you");
 static const struct smtp_reply lookup_failed = SMTP_REPLY_INIT(451, 4, 3, 0, "cannot look up this mailbox at the moment, try again later");
 
+static bool is_own_literal(const struct session *s, struct view domain)
+{
+    struct address literal, here = os_stream_local(s->stream);
+    return smtp_literal_parse(domain, &literal) && memcmp(literal.ip, here.ip, sizeof here.ip) == 0;
+}
+
 /* Local names are those without a domain and those at our own names. */
 static bool is_local_domain(const struct session *s, struct view domain)
 {
-    struct address literal;
-    if (smtp_literal_parse(domain, &literal)) {
-        struct address here = os_stream_local(s->stream);
-        return memcmp(literal.ip, here.ip, sizeof here.ip) == 0;
-    }
-    return domain.len == 0 || view_equal_nocase(domain, s->smtpd->role.conf.hostname) ||
+    return domain.len == 0 || is_own_literal(s, domain) || view_equal_nocase(domain, smtpd_conf(s->listener)->hostname) ||
            view_equal_nocase(domain, VIEW("localhost"));
 }
 
 struct view rules_canonical(const struct session *s, const struct smtp_path *path, struct arena *arena)
 {
-    const struct conf *conf = &s->smtpd->role.conf;
+    const struct conf *conf = smtpd_conf(s->listener);
     bool postmaster = view_equal_nocase(path->local, VIEW("postmaster")) && is_local_domain(s, path->domain);
     if (postmaster && conf->postmaster.len)
         return arena_copy(arena, conf->postmaster);
-    struct view domain = path->domain.len ? path->domain : conf->hostname;
+    struct view domain = path->domain.len && !is_own_literal(s, path->domain) ? path->domain : conf->hostname;
     struct buffer text;
     size_t cap = path->local.len + domain.len + 1;
     char *memory = arena_alloc(arena, cap);
@@ -143,14 +144,13 @@ enum verdict rules_recipient(struct session *s, struct view text, const struct c
     *reply = relaying_denied;
     if (smtp_mailbox_parse(text, 0, &path) != SMTP_PATH_OK || !smtp_path_local_plain(&path, &local))
         return VERDICT_REFUSE;
-    struct view domain = is_local_domain(s, path.domain) ? VIEW_NONE : path.domain;
-    const struct conf_match *match = conf_match_find(&s->smtpd->role.conf, &s->peer, path.domain);
-    if (!match && domain.len == 0)
-        match = conf_match_find(&s->smtpd->role.conf, &s->peer, domain);
-    if (!match || !match->action)
+    const struct conf_match *match = conf_match_find(smtpd_conf(s->listener), &s->peer, path.domain);
+    if (!match)
         return VERDICT_REFUSE;
     *action = match->action;
     *reply = unknown_mailbox;
+    if (conf_alias_find(*action, buffer_view(&local), text))
+        return VERDICT_ACCEPT;
     if ((*action)->users)
         return in_table((*action)->users, buffer_view(&local), text) ? VERDICT_ACCEPT : VERDICT_REFUSE;
     if (!needs_account(*action))

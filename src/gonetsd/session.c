@@ -15,6 +15,7 @@ static void on_stream(void *ctx, unsigned events);
 static void destroy(struct session *s)
 {
     struct smtpd *smtpd = s->smtpd;
+    struct listener *listener = s->listener;
     /* A message that the spool is deciding on lives on without us. */
     if (s->transaction && s->finishing)
         s->transaction->session = NULL;
@@ -28,7 +29,7 @@ static void destroy(struct session *s)
     free(s->owed);
     free(s->hello);
     free(s);
-    smtpd_session_gone(smtpd);
+    smtpd_session_gone(listener);
 }
 
 /* When the client has run out of time. While its content waits for our disk, the waiting is ours. */
@@ -437,7 +438,7 @@ void session_alarm(struct smtpd *smtpd)
     }
 }
 
-void session_open(struct smtpd *smtpd, const struct listener *listener, struct os_stream *stream)
+void session_open(struct smtpd *smtpd, struct listener *listener, struct os_stream *stream)
 {
     static const struct smtp_reply busy = { 421, { 4, 3, 2 }, { "too many connections, try again later", 37 }, true };
     struct session *s = calloc(1, sizeof *s);
@@ -445,12 +446,12 @@ void session_open(struct smtpd *smtpd, const struct listener *listener, struct o
         os_stream_close(stream);
         return;
     }
-    bool full = smtpd->session_count >= smtpd->role.conf.limits.sessions_max;
+    bool full = smtpd->session_count >= smtpd_conf(listener)->limits.sessions_max;
     *s = (struct session){ .smtpd = smtpd, .listener = listener, .stream = stream, .peer = os_stream_peer(stream),
                            .id = smtpd_new_id(smtpd), .owed_deadline_us = UINT64_MAX };
     struct buffer out = output_of(s);
     list_append(&smtpd->sessions, &s->link);
-    smtpd->session_count++;
+    smtpd_session_here(listener);
     smtp_server_start(&s->server, &listener->profile, os_now_us(smtpd->os), full ? &busy : NULL, &out);
     turn(s, VIEW_NONE, &out);
 }

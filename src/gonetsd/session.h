@@ -35,7 +35,7 @@ struct transaction {
 struct session {
     struct list link;
     struct smtpd *smtpd;
-    const struct listener *listener;
+    struct listener *listener;
     struct os_stream *stream;
     struct smtp_server server;
     struct heap_item timer;
@@ -59,7 +59,7 @@ struct session {
 };
 
 /* Takes over the stream; without memory it is closed. */
-void session_open(struct smtpd *smtpd, const struct listener *listener, struct os_stream *stream);
+void session_open(struct smtpd *smtpd, struct listener *listener, struct os_stream *stream);
 /* Answers the RCPT that waited. */
 void session_verdict(struct session *session, const struct conf_action *action, const struct smtp_reply *refusal);
 void session_shutdown_all(struct smtpd *smtpd); /* 421 for each, now or after the answer it is owed */
@@ -71,7 +71,7 @@ void session_alarm(struct smtpd *smtpd);        /* ends those whose deadline has
  * with VERDICT_LATER the answer comes by session_verdict(). */
 enum verdict { VERDICT_ACCEPT, VERDICT_REFUSE, VERDICT_LATER };
 enum verdict rules_recipient(struct session *session, struct view path, const struct conf_action **action, struct smtp_reply *reply);
-/* "local@domain" as it is stored: a bare name gets our host name, postmaster its setting; VIEW_NONE: no memory. */
+/* "local@domain" as it is stored: a bare name, or one at our own address, gets our host name, postmaster its setting; VIEW_NONE: no memory. */
 struct view rules_canonical(const struct session *session, const struct smtp_path *path, struct arena *arena);
 void rules_forget(struct session *session); /* the session goes: its open question is dropped */
 void rules_found(struct smtpd *smtpd, uint64_t ticket, enum os_status status); /* auth has answered */

@@ -11,14 +11,19 @@
 #define EX_NOPERM 77
 #define EX_CONFIG 78
 
-static void say(struct os *os, const struct buffer *text)
+/* Into the log, and to whoever asked for a reload. */
+static void say(struct setup *s, struct os *os, const struct buffer *text)
 {
     os_log(os, buffer_view(text));
+    if (!s->said)
+        return;
+    buffer_add(s->said, buffer_view(text));
+    buffer_add_char(s->said, '\n');
 }
 
-static bool fail(struct os *os, int code, int *exit_code, const struct buffer *text)
+static bool fail(struct setup *s, struct os *os, int code, int *exit_code, const struct buffer *text)
 {
-    say(os, text);
+    say(s, os, text);
     *exit_code = code;
     return false;
 }
@@ -32,13 +37,13 @@ static bool read_text(void *ctx, struct view path, struct arena *arena, struct v
     return true;
 }
 
-static void say_errors(struct os *os, const struct conf_error *error)
+static void say_errors(struct setup *s, struct os *os, const struct conf_error *error)
 {
     char memory[CONF_ERROR_MAX];
     for (; error; error = error->next) {
         struct buffer text = BUFFER_OF(memory);
         conf_error_add(&text, error);
-        say(os, &text);
+        say(s, os, &text);
     }
 }
 
@@ -60,9 +65,9 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
     if (!o->config)
         write_try(&try_text, o);
     const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &source);
+    say_errors(s, os, errors ? errors : s->conf.warnings);
     if (!errors)
         return true;
-    say_errors(os, errors);
     *exit_code = EX_CONFIG;
     return false;
 }
@@ -73,7 +78,7 @@ static bool print_conf(struct setup *s, struct os *os, int *exit_code)
     struct buffer text, why = BUFFER_OF(memory);
     buffer_add_text(&why, "no memory for the configuration");
     if (!conf_print_new(&s->conf, &text))
-        return fail(os, EX_OSERR, exit_code, &why);
+        return fail(s, os, EX_OSERR, exit_code, &why);
     s->text = buffer_view(&text);
     return true;
 }
@@ -96,7 +101,7 @@ static bool prepare_try(struct setup *s, struct os *os, int *exit_code)
     if (status == OS_OK)
         return true;
     buffer_addf(&text, "cannot make the folder spool: %s", os_status_text(status));
-    return fail(os, EX_NOPERM, exit_code, &text);
+    return fail(s, os, EX_NOPERM, exit_code, &text);
 }
 
 static bool lock_spool(struct setup *s, struct os *os, bool create, const char *path, int *exit_code)
@@ -118,7 +123,7 @@ static bool lock_spool(struct setup *s, struct os *os, bool create, const char *
                     path, path);
     else
         buffer_addf(&text, "cannot use the spool %s: %s", path, os_status_text(status));
-    return fail(os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
+    return fail(s, os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
 }
 
 static bool open_spool(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
@@ -133,14 +138,22 @@ static bool open_spool(struct setup *s, struct os *os, const struct supervisor_o
     s->spool = os_dir_path(os, path, &status);
     if (!s->spool) {
         buffer_addf(&text, "cannot open the spool %s: %s; make it by: gonets spool create %s", path, os_status_text(status), path);
-        return fail(os, EX_UNAVAILABLE, exit_code, &text);
+        return fail(s, os, EX_UNAVAILABLE, exit_code, &text);
     }
     return lock_spool(s, os, !o->config, path, exit_code);
 }
 
 /* ---- listeners ---- */
 
-static bool cannot_listen(struct os *os, const struct address *at, enum os_status status, int *exit_code)
+static bool setup_has(const struct setup *s, const struct os_listener *listener)
+{
+    for (size_t i = 0; s->listeners && i < s->workers * s->listen_count; i++)
+        if (s->listeners[i] == listener)
+            return true;
+    return false;
+}
+
+static bool cannot_listen(struct setup *s, struct os *os, const struct address *at, enum os_status status, int *exit_code)
 {
     char memory[256];
     struct buffer text = BUFFER_OF(memory);
@@ -151,10 +164,33 @@ static bool cannot_listen(struct os *os, const struct address *at, enum os_statu
         buffer_add_text(&text, "; ports below 1024 need root");
     if (status == OS_IN_USE)
         buffer_add_text(&text, "; another program serves that port");
-    return fail(os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
+    return fail(s, os, status == OS_DENIED ? EX_NOPERM : EX_UNAVAILABLE, exit_code, &text);
+}
+
+/* A socket of the configuration before that listens at the same address, and was not taken over yet. */
+static struct os_listener *take_over(struct setup *s, const struct conf_listen *l, size_t i, unsigned worker)
+{
+    const struct setup *former = s->former;
+    const struct conf_listen *was = former ? former->conf.listens : NULL;
+    for (size_t n = 0; was; was = was->next, n++) {
+        struct os_listener *listener = former->listeners[worker * former->listen_count + n];
+        if (listener && !setup_has(s, listener) && address_equal(&was->address, &l->address)) {
+            s->addresses[i] = former->addresses[n];
+            return listener;
+        }
+    }
+    return NULL;
 }
 
 /* Another server's port must not be shared by accident: workers share it among themselves only. */
+static enum os_status open_listener(struct setup *s, struct os *os, const struct conf_listen *l, size_t i, unsigned worker)
+{
+    struct os_listener **place = &s->listeners[worker * s->listen_count + i];
+    struct address at = s->addresses[i];
+    *place = take_over(s, l, i, worker);
+    return *place ? OS_OK : os_listen(os, &at, worker == 0, place, &s->addresses[i]);
+}
+
 static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 {
     for (const struct conf_listen *l = s->conf.listens; l; l = l->next)
@@ -167,10 +203,9 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
     for (const struct conf_listen *l = s->conf.listens; l; l = l->next, i++) {
         s->addresses[i] = l->address;
         for (unsigned w = 0; w < s->workers; w++) {
-            struct address at = s->addresses[i];
-            enum os_status status = os_listen(os, &at, w == 0, &s->listeners[w * s->listen_count + i], &s->addresses[i]);
+            enum os_status status = open_listener(s, os, l, i, w);
             if (status != OS_OK)
-                return cannot_listen(os, &at, status, exit_code);
+                return cannot_listen(s, os, &s->addresses[i], status, exit_code);
         }
     }
     return true;
@@ -180,25 +215,61 @@ static bool open_listeners(struct setup *s, struct os *os, int *exit_code)
 
 bool setup_open(struct setup *s, struct os *os, const struct supervisor_options *o, int *exit_code)
 {
-    *s = (struct setup){ 0 };
+    *s = (struct setup){ .generation = 1 };
     if (!read_conf(s, os, o, exit_code) || !print_conf(s, os, exit_code))
         return false;
-    s->workers = s->conf.workers ? (unsigned)s->conf.workers : os_core_count(os);
+    s->workers = s->conf.workers ? (unsigned)s->conf.workers : (os_core_count(os) + 1) / 2;
     return open_spool(s, os, o, exit_code) && open_listeners(s, os, exit_code);
+}
+
+static bool check_fixed(struct setup *s, const struct setup *former, struct os *os, const char *config)
+{
+    char memory[CONF_ERROR_MAX];
+    struct buffer text = BUFFER_OF(memory);
+    int code;
+    const char *name = conf_fixed_change(&former->conf, &s->conf);
+    if (!name)
+        return true;
+    buffer_add_safe(&text, view_of(config), CONF_ERROR_MAX / 4);
+    buffer_addf(&text, ": '%s' cannot change while the server runs: restart it, or put back what it was", name);
+    return fail(s, os, EX_CONFIG, &code, &text);
+}
+
+bool setup_again(struct setup *s, struct setup *former, struct os *os, const struct supervisor_options *o, struct buffer *said)
+{
+    int code;
+    *s = (struct setup){ .generation = former->generation + 1, .workers = former->workers, .said = said, .former = former };
+    bool good = read_conf(s, os, o, &code) && check_fixed(s, former, os, o->config) && print_conf(s, os, &code) &&
+                open_listeners(s, os, &code);
+    s->said = NULL;
+    s->former = NULL;
+    if (!good) {
+        setup_end(s, former);
+        return false;
+    }
+    s->spool = former->spool;
+    s->mail = former->mail;
+    s->locks = former->locks;
+    return true;
+}
+
+void setup_end(struct setup *s, const struct setup *other)
+{
+    for (size_t i = 0; s->listeners && i < s->workers * s->listen_count; i++)
+        if (s->listeners[i] && (!other || !setup_has(other, s->listeners[i])))
+            os_listener_close(s->listeners[i]);
+    free(s->listeners);
+    free(s->addresses);
+    free((void *)(uintptr_t)s->text.at);
+    conf_free(&s->conf);
 }
 
 void setup_close(struct setup *s)
 {
-    for (size_t i = 0; s->listeners && i < s->workers * s->listen_count; i++)
-        if (s->listeners[i])
-            os_listener_close(s->listeners[i]);
-    free(s->listeners);
-    free(s->addresses);
+    setup_end(s, NULL);
     spool_unlock(&s->locks);
     if (s->spool)
         os_dir_close(s->spool);
     if (s->mail)
         os_dir_close(s->mail);
-    free((void *)(uintptr_t)s->text.at);
-    conf_free(&s->conf);
 }

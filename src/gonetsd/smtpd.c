@@ -224,12 +224,22 @@ static void listen_all(struct smtpd *smtpd)
     }
 }
 
-static void close_listeners(struct smtpd *smtpd)
+static void free_listener(struct listener *l)
 {
-    for (struct list *link; (link = list_pop(&smtpd->listeners));) {
+    list_remove(&l->link);
+    generation_release(l->generation);
+    free(l);
+}
+
+static void close_listeners(struct smtpd *smtpd, struct list *list)
+{
+    for (struct list *link; (link = list_pop(list));) {
         struct listener *l = list_entry(link, struct listener, link);
         os_listener_close(l->listener);
+        l->listener = NULL;
         list_append(&smtpd->closed, &l->link);
+        if (l->sessions == 0)
+            free_listener(l);
     }
 }
 
@@ -243,15 +253,17 @@ static const struct conf_listen *listen_number(const struct conf *conf, uint32_t
 
 static void add_listener(struct smtpd *smtpd, uint32_t number, struct os_listener *listener)
 {
-    const struct conf *conf = &smtpd->role.conf;
-    const struct conf_listen *listen = listen_number(conf, number);
-    struct listener *l = listen ? calloc(1, sizeof *l) : NULL;
+    struct listener *l = calloc(1, sizeof *l);
     if (!l) {
         os_listener_close(listener);
         return;
     }
-    l->smtpd = smtpd;
-    l->listener = listener;
+    *l = (struct listener){ .smtpd = smtpd, .listener = listener, .number = number };
+    list_append(&smtpd->coming, &l->link);
+}
+
+static void set_profile(struct listener *l, const struct conf *conf, const struct conf_listen *listen)
+{
     l->profile = (struct smtp_server_profile){
         .hostname = conf->hostname,
         .greeting = conf->greeting,
@@ -263,7 +275,28 @@ static void add_listener(struct smtpd *smtpd, uint32_t number, struct os_listene
         .lenient = listen->lenient,
         .bare_lf_commands = listen->lenient,
     };
-    list_append(&smtpd->listeners, &l->link);
+}
+
+/* The configuration in force has come with its listeners, which are other handles of the same sockets where nothing
+ * changed: connections that wait in them are not lost when the former ones are closed. */
+static void change_listeners(struct smtpd *smtpd)
+{
+    close_listeners(smtpd, &smtpd->listeners);
+    for (struct list *link; (link = list_pop(&smtpd->coming));) {
+        struct listener *l = list_entry(link, struct listener, link);
+        const struct conf_listen *listen = listen_number(&smtpd->role.conf, l->number);
+        list_append(&smtpd->listeners, &l->link);
+        l->generation = role_hold(&smtpd->role);
+        if (listen)
+            set_profile(l, &l->generation->conf, listen);
+    }
+    if (smtpd->ready)
+        listen_all(smtpd);
+}
+
+const struct conf *smtpd_conf(const struct listener *listener)
+{
+    return &listener->generation->conf;
 }
 
 /* ---- the role ---- */
@@ -307,9 +340,18 @@ void smtpd_arm(struct smtpd *smtpd)
     os_alarm(smtpd->os, due, on_alarm, smtpd);
 }
 
-void smtpd_session_gone(struct smtpd *smtpd)
+void smtpd_session_here(struct listener *listener)
 {
+    listener->sessions++;
+    listener->smtpd->session_count++;
+}
+
+void smtpd_session_gone(struct listener *listener)
+{
+    struct smtpd *smtpd = listener->smtpd;
     smtpd->session_count--;
+    if (--listener->sessions == 0 && !listener->listener)
+        free_listener(listener);
     if (smtpd->stopping && smtpd->session_count == 0)
         os_stop(smtpd->os, 0);
 }
@@ -346,14 +388,31 @@ static void on_start(void *ctx)
     if (!smtpd->writer)
         os_stop(smtpd->os, 1);
     smtpd->ready_due_us = os_now_us(smtpd->os) + SEGMENT_US_MAX;
+    change_listeners(smtpd);
     smtpd_arm(smtpd);
+}
+
+static void on_reloaded(void *ctx)
+{
+    struct smtpd *smtpd = ctx;
+    smtpd->log.text = smtpd->role.conf.log_text;
+    if (smtpd->stopping)
+        close_listeners(smtpd, &smtpd->coming);
+    else
+        change_listeners(smtpd);
+}
+
+static void on_count(void *ctx, struct ipc_counts *counts)
+{
+    const struct smtpd *smtpd = ctx;
+    counts->sessions = smtpd->session_count;
 }
 
 static void on_stop(void *ctx)
 {
     struct smtpd *smtpd = ctx;
     smtpd->stopping = true;
-    close_listeners(smtpd);
+    close_listeners(smtpd, &smtpd->listeners);
     session_shutdown_all(smtpd);
     if (smtpd->session_count == 0)
         os_stop(smtpd->os, 0);
@@ -369,32 +428,29 @@ void *smtpd_start(struct os *os, struct os_link *supervisor)
     smtpd->notice.due_us = smtpd->ready_due_us = smtpd->starve_due_us = smtpd->gather.due_us = OS_NEVER;
     smtpd->room = (struct os_task){ tell_room, smtpd, NULL, false };
     list_init(&smtpd->listeners);
+    list_init(&smtpd->coming);
     list_init(&smtpd->closed);
     list_init(&smtpd->sessions);
     list_init(&smtpd->lookups);
     heap_init(&smtpd->timers);
-    role_open(&smtpd->role, os, supervisor, IPC_SMTPD, &(struct role_owner){ smtpd, on_handle, on_start, on_stop });
+    role_open(&smtpd->role, os, supervisor, IPC_SMTPD,
+              &(struct role_owner){ .ctx = smtpd, .handle = on_handle, .start = on_start, .stop = on_stop,
+                                                                       .reloaded = on_reloaded, .count = on_count });
     return smtpd;
-}
-
-static void free_listeners(struct list *list)
-{
-    for (struct list *link; (link = list_pop(list));)
-        free(list_entry(link, struct listener, link));
 }
 
 void smtpd_stop(void *role)
 {
     struct smtpd *smtpd = role;
     smtpd->stopping = false;
-    close_listeners(smtpd);
+    close_listeners(smtpd, &smtpd->listeners);
+    close_listeners(smtpd, &smtpd->coming);
     session_free_all(smtpd);
     rules_free(smtpd);
     ipc_close(&smtpd->qmgr);
     ipc_close(&smtpd->auth);
     if (smtpd->writer)
         spool_writer_free(smtpd->writer);
-    free_listeners(&smtpd->closed);
     heap_free(&smtpd->timers);
     role_close(&smtpd->role);
     free(smtpd);

@@ -24,7 +24,8 @@ struct smtpd {
     struct spool_writer *writer;
     struct ipc qmgr, auth;
     struct list listeners, sessions, lookups;
-    struct list closed; /* listeners whose sessions may still be there */
+    struct list coming; /* listeners of the next configuration */
+    struct list closed; /* listeners whose sessions are still there */
     size_t session_count;
     struct heap timers;
     struct mail_id_maker ids;
@@ -50,15 +51,22 @@ struct smtpd {
     char output[SMTPD_OUTPUT_MAX];
 };
 
+/* One `listen` of one configuration. Its sessions go by that configuration to their end, whatever comes after it; it lives as
+ * long as they do. */
 struct listener {
     struct list link;
     struct smtpd *smtpd;
-    struct os_listener *listener;
+    struct os_listener *listener;  /* NULL: closed */
+    uint32_t number;               /* which `listen` */
+    struct generation *generation; /* held; NULL: not in force yet */
+    size_t sessions;
     struct smtp_server_profile profile;
 };
 
 struct mail_id smtpd_new_id(struct smtpd *smtpd);
 void smtpd_arm(struct smtpd *smtpd);          /* the alarm follows the heap of timers */
-void smtpd_session_gone(struct smtpd *smtpd); /* one fewer */
+void smtpd_session_here(struct listener *listener);
+void smtpd_session_gone(struct listener *listener);
+const struct conf *smtpd_conf(const struct listener *listener);
 
 #endif

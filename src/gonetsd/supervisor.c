@@ -1,12 +1,7 @@
-#include "gonetsd/supervisor.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/heap.h"
-#include "base/list.h"
-#include "gonetsd/event.h"
-#include "gonetsd/role.h"
+#include "gonetsd/supervisor_inner.h"
 
 #define CONFIG_PIECE 32768
 #define RESTART_US_MIN UINT64_C(50000)
@@ -24,31 +19,6 @@ struct parcel {
     char frame[];
 };
 
-struct child {
-    struct list link;
-    struct supervisor *supervisor;
-    enum ipc_role role;
-    uint32_t instance;
-    struct ipc ipc;
-    struct os_child *process; /* NULL: not running */
-    struct list parcels;
-    bool ready, told_stop;
-    uint64_t started_us, pause_us;
-    struct heap_item restart;
-};
-
-struct supervisor {
-    struct os *os;
-    struct event_log log;
-    struct setup setup;
-    struct list children;
-    struct heap restarts;
-    bool stopping, announced;
-    int exit_code;
-    const char *try_dir, *try_command; /* NULL: not in try mode */
-    uint64_t stop_deadline_us;
-};
-
 struct kind {
     enum ipc_role role;
     const char *name, *account; /* suffix of the account; NULL: as we are */
@@ -58,11 +28,14 @@ static const struct kind kinds[] = {
     { IPC_QMGR, "qmgr", "queue" },
     { IPC_AUTH, "auth", "auth" },
     { IPC_LOCAL, "local", NULL },
+    { IPC_RESOLVER, "resolver", "resolver" },
+    { IPC_SMTP, "smtp", "smtp" },
     { IPC_SMTPD, "smtpd", "smtpd" },
 };
 
 /* Who is joined to whom. */
-static const enum ipc_role pairs[][2] = { { IPC_SMTPD, IPC_QMGR }, { IPC_SMTPD, IPC_AUTH }, { IPC_QMGR, IPC_LOCAL } };
+static const enum ipc_role pairs[][2] = { { IPC_SMTPD, IPC_QMGR }, { IPC_SMTPD, IPC_AUTH },    { IPC_QMGR, IPC_LOCAL },
+                                          { IPC_QMGR, IPC_SMTP },  { IPC_SMTP, IPC_RESOLVER } };
 
 static void start_child(struct child *c);
 
@@ -72,6 +45,11 @@ static const struct kind *kind_of(enum ipc_role role)
     while (kind->role != role)
         kind++;
     return kind;
+}
+
+const char *child_name(const struct child *child)
+{
+    return kind_of(child->role)->name;
 }
 
 /* ---- parcels ---- */
@@ -113,7 +91,7 @@ static void post(struct child *c, const struct buffer *frame, struct os_handle h
     deliver_parcels(c);
 }
 
-static void post_type(struct child *c, enum ipc_type type)
+void child_post_type(struct child *c, enum ipc_type type)
 {
     char memory[1];
     struct buffer frame = BUFFER_OF(memory);
@@ -121,7 +99,7 @@ static void post_type(struct child *c, enum ipc_type type)
     post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
 }
 
-static void post_handle(struct child *c, struct ipc_handle what, struct os_handle handle, bool give)
+void child_post_handle(struct child *c, struct ipc_handle what, struct os_handle handle, bool give)
 {
     char memory[16];
     struct buffer frame = BUFFER_OF(memory);
@@ -129,25 +107,25 @@ static void post_handle(struct child *c, struct ipc_handle what, struct os_handl
     post(c, &frame, handle, give);
 }
 
-static void post_config(struct child *c)
+void child_post_config(struct child *c)
 {
     char memory[CONFIG_PIECE + 16];
     struct view rest = c->supervisor->setup.text;
     do {
         struct buffer frame = BUFFER_OF(memory);
         struct view piece = view_take(&rest, CONFIG_PIECE);
-        ipc_config_pack(&frame, &(struct ipc_config){ rest.len == 0, piece });
+        ipc_config_pack(&frame, &(struct ipc_config){ rest.len == 0, c->supervisor->setup.generation, piece });
         post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
     } while (rest.len);
 }
 
-static void post_listeners(struct child *c)
+void child_post_listeners(struct child *c)
 {
     const struct setup *setup = &c->supervisor->setup;
     for (uint32_t i = 0; i < setup->listen_count; i++) {
         struct os_handle handle = { .kind = OS_HANDLE_LISTENER,
                                     .listener = setup->listeners[c->instance * setup->listen_count + i] };
-        post_handle(c, (struct ipc_handle){ IPC_A_LISTENER, 0, i }, handle, false);
+        child_post_handle(c, (struct ipc_handle){ IPC_A_LISTENER, 0, i }, handle, false);
     }
 }
 
@@ -168,9 +146,9 @@ static void join(struct child *a, struct child *b)
         os_child_kill(a->process);
         return;
     }
-    post_handle(a, (struct ipc_handle){ IPC_A_LINK, (uint8_t)b->role, b->instance },
+    child_post_handle(a, (struct ipc_handle){ IPC_A_LINK, (uint8_t)b->role, b->instance },
                 (struct os_handle){ .kind = OS_HANDLE_LINK, .link = to_a }, true);
-    post_handle(b, (struct ipc_handle){ IPC_A_LINK, (uint8_t)a->role, a->instance },
+    child_post_handle(b, (struct ipc_handle){ IPC_A_LINK, (uint8_t)a->role, a->instance },
                 (struct os_handle){ .kind = OS_HANDLE_LINK, .link = to_b }, true);
 }
 
@@ -186,7 +164,15 @@ static void join_all(struct child *c)
 
 /* ---- life of a child ---- */
 
-static void arm(struct supervisor *sv);
+/* At half of the time that is allowed, as sd_watchdog_enabled(3) advises. */
+static void feed_watchdog(struct supervisor *sv)
+{
+    uint64_t now = os_now_us(sv->os);
+    if (now < sv->watchdog_due_us)
+        return;
+    os_service(sv->os, VIEW("WATCHDOG=1"));
+    sv->watchdog_due_us = now + os_watchdog_us(sv->os) / 2;
+}
 
 static void on_alarm(void *ctx)
 {
@@ -196,18 +182,24 @@ static void on_alarm(void *ctx)
         heap_remove(&sv->restarts, item);
         start_child(heap_entry(item, struct child, restart));
     }
+    control_alarm(sv);
+    feed_watchdog(sv);
     if (sv->stopping && now >= sv->stop_deadline_us)
         list_each(link, &sv->children)
             if (list_entry(link, struct child, link)->process)
                 os_child_kill(list_entry(link, struct child, link)->process);
-    arm(sv);
+    supervisor_arm(sv);
 }
 
-static void arm(struct supervisor *sv)
+void supervisor_arm(struct supervisor *sv)
 {
     struct heap_item *first = heap_first(&sv->restarts);
     uint64_t due = first ? first->key : OS_NEVER;
-    if (sv->stopping && os_now_us(sv->os) < sv->stop_deadline_us)
+    if (sv->status_due_us < due)
+        due = sv->status_due_us;
+    if (sv->watchdog_due_us < due)
+        due = sv->watchdog_due_us;
+    if (sv->stopping && os_now_us(sv->os) < sv->stop_deadline_us && sv->stop_deadline_us < due)
         due = sv->stop_deadline_us;
     os_alarm(sv->os, due, on_alarm, sv);
 }
@@ -231,38 +223,45 @@ static void tell_stop(struct supervisor *sv, enum ipc_role role)
         if (c->role != role || !c->process || c->told_stop)
             continue;
         c->told_stop = true;
-        post_type(c, IPC_STOP);
+        child_post_type(c, IPC_STOP);
     }
 }
 
 /* First no new mail, then no new deliveries, at last the queue: each finishes what it owes the next. */
 static void go_on_stopping(struct supervisor *sv)
 {
-    static const enum ipc_role order[] = { IPC_SMTPD, IPC_LOCAL, IPC_AUTH, IPC_QMGR };
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
-        if (any_running(sv, order[i])) {
-            tell_stop(sv, order[i]);
+    static const enum ipc_role stages[][2] = {
+        { IPC_SMTPD, IPC_SMTPD }, { IPC_LOCAL, IPC_SMTP }, { IPC_AUTH, IPC_RESOLVER }, { IPC_QMGR, IPC_QMGR }
+    };
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        tell_stop(sv, stages[i][0]);
+        tell_stop(sv, stages[i][1]);
+        if (any_running(sv, stages[i][0]) || any_running(sv, stages[i][1]))
             return;
-        }
+    }
     event_note(&sv->log, "stopped", VIEW("all roles have ended"));
     os_stop(sv->os, sv->exit_code);
 }
 
-static void begin_stop(struct supervisor *sv, enum os_signal signal)
+static void begin_stop(struct supervisor *sv)
 {
-    if (signal != OS_SIGNAL_STOP || sv->stopping)
+    if (sv->stopping)
         return;
     sv->stopping = true;
+    os_service(sv->os, VIEW("STOPPING=1"));
     sv->stop_deadline_us = os_now_us(sv->os) + STOP_US_MAX;
     while (heap_first(&sv->restarts))
         heap_remove(&sv->restarts, heap_first(&sv->restarts));
     go_on_stopping(sv);
-    arm(sv);
+    supervisor_arm(sv);
 }
 
 static void on_signal(void *ctx, enum os_signal signal)
 {
-    begin_stop(ctx, signal);
+    if (signal == OS_SIGNAL_RELOAD)
+        reload_ask(ctx);
+    else
+        begin_stop(ctx);
 }
 
 static void log_exit(struct child *c, int code)
@@ -286,7 +285,7 @@ static void restart_later(struct child *c)
     if (c->pause_us > RESTART_US_MAX)
         c->pause_us = RESTART_US_MAX;
     heap_set(&c->supervisor->restarts, &c->restart, now + c->pause_us);
-    arm(c->supervisor);
+    supervisor_arm(c->supervisor);
 }
 
 static void on_child_exit(void *ctx, int code)
@@ -294,6 +293,7 @@ static void on_child_exit(void *ctx, int code)
     struct child *c = ctx;
     struct supervisor *sv = c->supervisor;
     c->process = NULL;
+    c->questions = 0;
     ipc_close(&c->ipc);
     while (!list_empty(&c->parcels))
         drop_parcel(list_entry(c->parcels.next, struct parcel, link));
@@ -304,10 +304,12 @@ static void on_child_exit(void *ctx, int code)
     log_exit(c, code);
     if (c->role == IPC_QMGR && code == 2) { /* it refused the spool and said why: another try would end the same way */
         sv->exit_code = 69; /* EX_UNAVAILABLE */
-        begin_stop(sv, OS_SIGNAL_STOP);
+        begin_stop(sv);
         return;
     }
     restart_later(c);
+    control_counted(sv);
+    reload_go_on(sv);
 }
 
 static void announce_try(struct supervisor *sv)
@@ -317,9 +319,9 @@ static void announce_try(struct supervisor *sv)
     unsigned port = sv->setup.addresses[0].port;
     buffer_addf(&text, "Gonets takes mail for every address on 127.0.0.1:%u. Send some from another shell:\n", port);
     buffer_addf(&text, "    %s send --server 127.0.0.1:%u --from me@example.org --to you@example.org --subject Hello --text Hi\n",
-                sv->try_command, port);
+                sv->options.try_command, port);
     buffer_addf(&text, "    swaks --server 127.0.0.1:%u --from me@example.org --to you@example.org\n", port);
-    buffer_addf(&text, "It lands in %s/Maildir/new. Nothing is relayed. Stop with Ctrl-C.", sv->try_dir);
+    buffer_addf(&text, "It lands in %s/Maildir/new. Nothing is relayed. Stop with Ctrl-C.", sv->options.try_dir);
     struct view rest = buffer_view(&text);
     while (rest.len)
         os_log(sv->os, view_take_until(&rest, '\n'));
@@ -339,7 +341,8 @@ static void announce(struct supervisor *sv)
         event_address(&e, "address", &sv->setup.addresses[i]);
         event_end(&e);
     }
-    if (sv->try_dir)
+    os_service(sv->os, VIEW("READY=1"));
+    if (!sv->options.config)
         announce_try(sv);
 }
 
@@ -351,6 +354,11 @@ static void on_frame(void *ctx, uint8_t type, struct unpack *body, struct os_han
     if (type == IPC_READY) {
         c->ready = true;
         announce(c->supervisor);
+    } else if (type == IPC_RELOADED && ipc_reloaded_unpack(body, &c->generation)) {
+        reload_go_on(c->supervisor);
+    } else if (type == IPC_COUNTS && c->questions && ipc_counts_unpack(body, &c->counts)) {
+        c->questions--;
+        control_counted(c->supervisor);
     } else if (type != IPC_HELLO || !role_check_hello(body, c->role, &instance)) {
         ipc_end(&c->ipc);
     }
@@ -368,14 +376,14 @@ static void equip(struct child *c)
     struct buffer frame = BUFFER_OF(memory);
     ipc_hello_pack(&frame, &(struct ipc_hello){ IPC_VERSION, IPC_SUPERVISOR, c->instance });
     post(c, &frame, (struct os_handle){ .kind = OS_HANDLE_NONE }, false);
-    post_config(c);
-    post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->locks.server }, false);
+    child_post_config(c);
+    child_post_handle(c, (struct ipc_handle){ .what = IPC_A_LOCK }, (struct os_handle){ .kind = OS_HANDLE_FILE, .file = setup->locks.server }, false);
     if (c->role == IPC_QMGR)
-        post_handle(c, (struct ipc_handle){ .what = IPC_A_SPOOL }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->spool }, false);
+        child_post_handle(c, (struct ipc_handle){ .what = IPC_A_SPOOL }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->spool }, false);
     if (c->role == IPC_LOCAL && setup->mail)
-        post_handle(c, (struct ipc_handle){ .what = IPC_A_MAIL_DIR }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->mail }, false);
+        child_post_handle(c, (struct ipc_handle){ .what = IPC_A_MAIL_DIR }, (struct os_handle){ .kind = OS_HANDLE_DIR, .dir = setup->mail }, false);
     if (c->role == IPC_SMTPD)
-        post_listeners(c);
+        child_post_listeners(c);
 }
 
 static bool account_of(const struct supervisor *sv, const struct kind *kind, char *name, size_t size)
@@ -398,6 +406,8 @@ static void start_child(struct child *c)
     const struct os_spawn what = { .role = kind->name, .user = other ? account : NULL };
     struct os_link *link;
     c->ready = false;
+    c->starts++;
+    c->counts = (struct ipc_counts){ 0 };
     c->started_us = os_now_us(sv->os);
     enum os_status status = os_spawn(sv->os, &what, &link, &c->process, on_child_exit, c);
     if (status != OS_OK) {
@@ -407,11 +417,12 @@ static void start_child(struct child *c)
         return;
     }
     ipc_open(&c->ipc, sv->os, link, &(struct ipc_owner){ c, on_frame, deliver_parcels, on_gone });
+    c->generation = sv->setup.generation;
     equip(c);
     /* A new qmgr must know who holds segments before it opens the spool; the others get their links when they run. */
     if (c->role == IPC_QMGR)
         join_all(c);
-    post_type(c, IPC_START);
+    child_post_type(c, IPC_START);
     if (c->role != IPC_QMGR)
         join_all(c);
 }
@@ -429,10 +440,19 @@ static bool add_child(struct supervisor *sv, enum ipc_role role, uint32_t instan
 
 /* ---- the supervisor ---- */
 
+/* Sending takes less of a processor than receiving, which makes messages durable. */
+static unsigned count_of(const struct supervisor *sv, enum ipc_role role)
+{
+    unsigned workers = sv->setup.workers;
+    if (role == IPC_SMTP)
+        return workers > 1 ? workers / 2 : 1;
+    return role == IPC_SMTPD ? workers : 1;
+}
+
 static bool add_children(struct supervisor *sv)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        unsigned count = kinds[i].role == IPC_SMTPD ? sv->setup.workers : 1;
+        unsigned count = count_of(sv, kinds[i].role);
         for (unsigned n = 0; n < count; n++)
             if (!add_child(sv, kinds[i].role, n))
                 return false;
@@ -447,9 +467,11 @@ struct supervisor *supervisor_new(struct os *os, const struct supervisor_options
     if (!sv)
         return NULL;
     sv->os = os;
-    sv->try_dir = options->config ? NULL : options->try_dir;
-    sv->try_command = options->try_command;
+    sv->options = *options;
+    sv->status_due_us = OS_NEVER;
+    sv->watchdog_due_us = os_watchdog_us(os) ? os_now_us(os) : OS_NEVER;
     list_init(&sv->children);
+    list_init(&sv->commanders);
     heap_init(&sv->restarts);
     if (!setup_open(&sv->setup, os, options, exit_code) || !add_children(sv)) {
         supervisor_free(sv);
@@ -457,6 +479,8 @@ struct supervisor *supervisor_new(struct os *os, const struct supervisor_options
     }
     sv->log = (struct event_log){ os, sv->setup.conf.log_text, "super" };
     os_on_signal(os, on_signal, sv);
+    control_open(sv);
+    supervisor_arm(sv);
     list_each(link, &sv->children)
         start_child(list_entry(link, struct child, link));
     return sv;
@@ -464,6 +488,7 @@ struct supervisor *supervisor_new(struct os *os, const struct supervisor_options
 
 void supervisor_free(struct supervisor *sv)
 {
+    control_close(sv);
     for (struct list *link; (link = list_pop(&sv->children));) {
         struct child *c = list_entry(link, struct child, link);
         while (!list_empty(&c->parcels))
@@ -472,6 +497,7 @@ void supervisor_free(struct supervisor *sv)
         free(c);
     }
     heap_free(&sv->restarts);
+    reload_free(sv);
     setup_close(&sv->setup);
     free(sv);
 }

@@ -24,6 +24,7 @@ void supervisor_free(struct supervisor *supervisor);
 /* setup.c: what must be there before the first role is started. */
 struct setup {
     struct conf conf;
+    uint64_t generation;      /* of conf: 1 at the start, one more with each reload */
     struct view text;         /* the effective configuration, as the roles get it */
     struct os_dir *spool, *mail; /* mail: try mode, where mailboxes lie; else NULL */
     struct spool_locks locks;
@@ -31,9 +32,18 @@ struct setup {
     struct os_listener **listeners; /* workers × listens, in that order */
     size_t listen_count;
     struct address *addresses; /* of each listen, with the port that was taken */
+    /* only while it is being made */
+    struct buffer *said;        /* what is wrong, for who asked; NULL: the log is enough */
+    const struct setup *former; /* whose listeners may be taken over */
 };
 
 bool setup_open(struct setup *setup, struct os *os, const struct supervisor_options *options, int *exit_code);
 void setup_close(struct setup *setup);
+/* The setup of a changed configuration: listeners that stay, spool and locks are those of `former`; the others are opened. false:
+ * *said says why, line by line, and nothing has changed. */
+bool setup_again(struct setup *setup, struct setup *former, struct os *os, const struct supervisor_options *options,
+                 struct buffer *said);
+/* Frees one of two setups, closing the listeners that the other does not have. */
+void setup_end(struct setup *setup, const struct setup *other);
 
 #endif

@@ -139,7 +139,7 @@ static void add_received(struct buffer *to, const struct session *s, const struc
     struct mail_received received = {
         .hello = { s->hello, s->hello_len },
         .client = s->peer,
-        .host = s->smtpd->role.conf.hostname,
+        .host = smtpd_conf(s->listener)->hostname,
         .protocol = protocol_of(s),
         .id = view_of(id),
         .wall_us = now,

@@ -37,12 +37,102 @@ void ipc_config_pack(struct buffer *to, const struct ipc_config *m)
 {
     ipc_type_pack(to, IPC_CONFIG);
     pack_u8(to, m->last);
+    pack_u64(to, m->generation);
     pack_view(to, m->text);
 }
 
 bool ipc_config_unpack(struct unpack *from, struct ipc_config *m)
 {
     m->last = unpack_u8(from) != 0;
+    m->generation = unpack_u64(from);
+    m->text = unpack_view(from);
+    return unpack_done(from);
+}
+
+static void pack_counts(struct buffer *to, const struct ipc_counts *m)
+{
+    pack_u64(to, m->sessions);
+    pack_u64(to, m->active);
+    pack_u64(to, m->messages);
+}
+
+static void unpack_counts(struct unpack *from, struct ipc_counts *m)
+{
+    m->sessions = unpack_u64(from);
+    m->active = unpack_u64(from);
+    m->messages = unpack_u64(from);
+}
+
+void ipc_counts_pack(struct buffer *to, const struct ipc_counts *m)
+{
+    ipc_type_pack(to, IPC_COUNTS);
+    pack_counts(to, m);
+}
+
+bool ipc_counts_unpack(struct unpack *from, struct ipc_counts *m)
+{
+    unpack_counts(from, m);
+    return unpack_done(from);
+}
+
+void ipc_reloaded_pack(struct buffer *to, uint64_t generation)
+{
+    ipc_type_pack(to, IPC_RELOADED);
+    pack_u64(to, generation);
+}
+
+bool ipc_reloaded_unpack(struct unpack *from, uint64_t *generation)
+{
+    *generation = unpack_u64(from);
+    return unpack_done(from);
+}
+
+void ipc_command_pack(struct buffer *to, uint8_t command)
+{
+    ipc_type_pack(to, IPC_COMMAND);
+    pack_u8(to, command);
+}
+
+bool ipc_command_unpack(struct unpack *from, uint8_t *command)
+{
+    *command = unpack_u8(from);
+    return unpack_done(from);
+}
+
+void ipc_process_pack(struct buffer *to, const struct ipc_process *m)
+{
+    ipc_type_pack(to, IPC_PROCESS);
+    pack_view(to, m->role);
+    pack_u32(to, m->instance);
+    pack_u64(to, m->number);
+    pack_u64(to, m->uptime_us);
+    pack_u64(to, m->generation);
+    pack_u64(to, m->starts);
+    pack_counts(to, &m->counts);
+}
+
+bool ipc_process_unpack(struct unpack *from, struct ipc_process *m)
+{
+    m->role = unpack_view(from);
+    m->instance = unpack_u32(from);
+    m->number = unpack_u64(from);
+    m->uptime_us = unpack_u64(from);
+    m->generation = unpack_u64(from);
+    m->starts = unpack_u64(from);
+    unpack_counts(from, &m->counts);
+    return unpack_done(from);
+}
+
+void ipc_answer_pack(struct buffer *to, const struct ipc_answer *m)
+{
+    ipc_type_pack(to, IPC_ANSWER);
+    pack_u8(to, m->code);
+    pack_view(to, m->text);
+}
+
+bool ipc_answer_unpack(struct unpack *from, struct ipc_answer *m)
+{
+    m->code = unpack_u8(from);
     m->text = unpack_view(from);
     return unpack_done(from);
 }
@@ -132,7 +222,11 @@ void ipc_result_pack(struct buffer *to, const struct ipc_result *m)
     pack_u16(to, m->code);
     for (int i = 0; i < 3; i++)
         pack_u16(to, m->status[i]);
-    pack_view(to, m->text);
+    pack_view(to, view_slice(m->text, 0, IPC_TEXT_MAX));
+    pack_view(to, view_slice(m->remote, 0, IPC_REMOTE_MAX));
+    pack_u8(to, m->phase);
+    pack_u8(to, m->reach);
+    pack_u8(to, m->uncertain);
 }
 
 bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
@@ -144,7 +238,30 @@ bool ipc_result_unpack(struct unpack *from, struct ipc_result *m)
     for (int i = 0; i < 3; i++)
         m->status[i] = unpack_u16(from);
     m->text = unpack_view(from);
-    return unpack_done(from) && m->outcome >= IPC_DELIVERED && m->outcome <= IPC_FAILED;
+    m->remote = unpack_view(from);
+    m->phase = unpack_u8(from);
+    m->reach = unpack_u8(from);
+    m->uncertain = unpack_u8(from) != 0;
+    return unpack_done(from) && m->outcome >= IPC_DELIVERED && m->outcome <= IPC_FAILED && m->reach <= IPC_UNREACHED &&
+           m->text.len <= IPC_TEXT_MAX && m->remote.len <= IPC_REMOTE_MAX;
+}
+
+void ipc_order_pack(struct buffer *to, enum ipc_type type, const struct ipc_order *m)
+{
+    ipc_type_pack(to, type);
+    pack_u8(to, m->kind);
+    pack_u8(to, m->result);
+    pack_id(to, &m->id);
+    pack_u32(to, m->recipient);
+}
+
+bool ipc_order_unpack(struct unpack *from, struct ipc_order *m)
+{
+    m->kind = unpack_u8(from);
+    m->result = unpack_u8(from);
+    unpack_id(from, &m->id);
+    m->recipient = unpack_u32(from);
+    return unpack_done(from);
 }
 
 void ipc_kept_pack(struct buffer *to, const struct ipc_kept *m)
@@ -230,6 +347,7 @@ void ipc_mail_job_pack(struct buffer *to, const struct ipc_mail_job *m)
     pack_u32(to, m->owner);
     pack_view(to, m->base);
     pack_view(to, m->rest);
+    pack_view(to, m->biff);
 }
 
 bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
@@ -244,5 +362,121 @@ bool ipc_mail_job_unpack(struct unpack *from, struct ipc_mail_job *m)
     m->owner = unpack_u32(from);
     m->base = unpack_view(from);
     m->rest = unpack_view(from);
+    m->biff = unpack_view(from);
     return unpack_done(from) && !view_has(m->base, '\0') && !view_has(m->rest, '\0');
+}
+
+void ipc_recipient_add(struct buffer *to, uint32_t number, struct view path)
+{
+    pack_u32(to, number);
+    pack_u16(to, (uint16_t)path.len);
+    pack_bytes(to, path);
+}
+
+bool ipc_recipient_next(struct view *rest, uint32_t *number, struct view *path)
+{
+    struct unpack in = unpack_of(*rest);
+    *number = unpack_u32(&in);
+    *path = unpack_bytes(&in, unpack_u16(&in));
+    if (in.bad || path->len == 0 || path->len > IPC_PATH_MAX)
+        return false;
+    *rest = in.rest;
+    return true;
+}
+
+static bool recipients_valid(struct view recipients)
+{
+    uint32_t number;
+    struct view path;
+    unsigned count = 0;
+    while (ipc_recipient_next(&recipients, &number, &path))
+        count++;
+    return recipients.len == 0 && count >= 1 && count <= IPC_RELAY_MAX;
+}
+
+void ipc_relay_job_pack(struct buffer *to, const struct ipc_relay_job *m)
+{
+    ipc_type_pack(to, IPC_RELAY_JOB);
+    pack_id(to, &m->id);
+    pack_u64(to, m->segment);
+    pack_u64(to, m->offset);
+    pack_u64(to, m->content_size);
+    pack_u32(to, m->head_size);
+    pack_view(to, m->action);
+    pack_view(to, m->domain);
+    pack_view(to, m->recipients);
+}
+
+bool ipc_relay_job_unpack(struct unpack *from, struct ipc_relay_job *m)
+{
+    unpack_id(from, &m->id);
+    m->segment = unpack_u64(from);
+    m->offset = unpack_u64(from);
+    m->content_size = unpack_u64(from);
+    m->head_size = unpack_u32(from);
+    m->action = unpack_view(from);
+    m->domain = unpack_view(from);
+    m->recipients = unpack_view(from);
+    return unpack_done(from) && recipients_valid(m->recipients);
+}
+
+void ipc_resolve_pack(struct buffer *to, const struct ipc_resolve *m)
+{
+    ipc_type_pack(to, IPC_RESOLVE);
+    pack_u64(to, m->ticket);
+    pack_u16(to, m->type);
+    pack_view(to, m->name);
+}
+
+bool ipc_resolve_unpack(struct unpack *from, struct ipc_resolve *m)
+{
+    m->ticket = unpack_u64(from);
+    m->type = unpack_u16(from);
+    m->name = unpack_view(from);
+    return unpack_done(from);
+}
+
+void ipc_record_add(struct buffer *to, struct view rdata)
+{
+    if (buffer_room(to) < 2 + rdata.len || rdata.len > UINT16_MAX) {
+        to->full = true;
+        return;
+    }
+    pack_u16(to, (uint16_t)rdata.len);
+    pack_bytes(to, rdata);
+}
+
+bool ipc_record_next(struct view *rest, struct view *rdata)
+{
+    struct unpack in = unpack_of(*rest);
+    if (rest->len == 0)
+        return false;
+    *rdata = unpack_bytes(&in, unpack_u16(&in));
+    if (in.bad)
+        return false;
+    *rest = in.rest;
+    return true;
+}
+
+void ipc_resolved_pack(struct buffer *to, const struct ipc_resolved *m)
+{
+    ipc_type_pack(to, IPC_RESOLVED);
+    pack_u64(to, m->ticket);
+    pack_u8(to, m->result);
+    pack_u8(to, m->secure);
+    pack_u32(to, m->ttl_s);
+    pack_view(to, m->records);
+}
+
+bool ipc_resolved_unpack(struct unpack *from, struct ipc_resolved *m)
+{
+    m->ticket = unpack_u64(from);
+    m->result = unpack_u8(from);
+    m->secure = unpack_u8(from) != 0;
+    m->ttl_s = unpack_u32(from);
+    m->records = unpack_view(from);
+    struct view rest = m->records, rdata;
+    while (ipc_record_next(&rest, &rdata))
+        ;
+    return unpack_done(from) && rest.len == 0 && m->result <= OS_DNS_TROUBLE;
 }

@@ -113,7 +113,8 @@ void os_stream_close(struct os_stream *stream);
 enum os_status os_connect(struct os *os, const struct address *to, const struct address *from, struct os_stream **stream);
 
 /* An address of :: takes IPv6 and IPv4. The first call for an address fails with OS_IN_USE when anybody else has it; further ones
- * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. */
+ * make listeners beside it (SO_REUSEPORT): one for each worker. Port 0: any free one; *bound tells which. A socket that a manager of
+ * services has opened for us at this address is taken in place of a new one. */
 enum os_status os_listen(struct os *os, const struct address *at, bool first, struct os_listener **listener, struct address *bound);
 /* OS_OK, OS_AGAIN or an error. OS_TOO_MANY: we are out of handles; the connection that waited was closed, and where
  * that was not possible the watch rests for a moment (H88). */
@@ -151,6 +152,13 @@ void os_link_watch(struct os_link *link, unsigned wanted, os_event *on, void *ct
 void os_link_close(struct os_link *link);
 void os_handle_close(struct os_handle *handle);
 
+/* Commands of the administrator reach this process, which is the only one to do so, by a name in a folder: on(ctx, link) for
+ * each that comes, whose link it owns from then on. Let in are root and who we are ourselves. A name that is there is
+ * replaced: who holds the lock of the folder is the only server. os/mem: nobody comes. */
+enum os_status os_control(struct os *os, struct os_dir *dir, const char *name,
+                          void (*on)(void *ctx, struct os_link *link), void *ctx);
+void os_control_end(struct os *os, struct os_dir *dir, const char *name);
+
 /* ---- files ---- */
 
 enum os_op_kind {
@@ -158,6 +166,8 @@ enum os_op_kind {
     OS_OPEN_DIR,   /* dir, name -> *opened_dir; never through a symbolic link in its last part: OS_IS_LINK */
     OS_CLOSE,      /* *file, set to NULL; its failure counts (quota) */
     OS_READ,       /* *file, offset, buf, len -> value: bytes read, fewer only at the end of the file */
+    OS_READ_CACHED, /* OS_READ of what needs no disk, else OS_AGAIN (perhaps also at the end of the file): never waits, so that
+                       os_run_ops may do it in a loop */
     OS_WRITE,      /* *file, offset, slices: all of it or an error -> value: bytes written */
     OS_COMMIT,     /* OS_WRITE, then data durable, as one operation */
     OS_SYNC_DATA,  /* *file: data durable (fdatasync) */
@@ -270,6 +280,22 @@ struct os_dns_query {
 
 void os_dns_ask(struct os *os, struct os_dns_query *query);
 
+/* Who is asked, instead of the machine's own name servers. */
+enum os_dns_source_kind {
+    OS_DNS_FORWARD,  /* server: for everything; several may be given */
+    OS_DNS_STUB,     /* server has zone and what is below */
+    OS_DNS_INSECURE, /* zone need not be signed, whatever its parent says */
+};
+
+struct os_dns_source {
+    enum os_dns_source_kind kind;
+    const char *zone;
+    struct address server;
+};
+
+/* Before the first question. false: one of them is no good, or no memory; then every answer is OS_DNS_TROUBLE. */
+bool os_dns_use(struct os *os, const struct os_dns_source *sources, size_t count);
+
 /* ---- users ---- */
 
 struct os_user {
@@ -311,6 +337,14 @@ uint64_t os_child_number(struct os_child *child); /* what an administrator sees 
 
 enum os_signal { OS_SIGNAL_STOP, OS_SIGNAL_RELOAD };
 void os_on_signal(struct os *os, void (*on)(void *ctx, enum os_signal signal), void *ctx);
+
+/* One datagram to a port of 127.0.0.1, for whoever may listen there. Nobody hears whether it came. */
+void os_notify(struct os *os, uint16_t port, struct view text);
+
+/* Tells the manager of services that started us, if one did, of our state: lines as in sd_notify(3). */
+void os_service(struct os *os, struct view state);
+/* It wants to hear WATCHDOG=1 at least so often; 0: it does not. */
+uint64_t os_watchdog_us(struct os *os);
 
 /* One line (without its end) to the log; cut at 4095 bytes, with '?' for controls. Never waits: what the log does not
  * take is counted and said later (H94). */

@@ -150,9 +150,19 @@ static void note_offers(struct smtp_client *client, struct view text)
 
 /* ---- replies ---- */
 
+/* Greeting, ehlo-ok-rsp and the reply to HELO begin with the server's name (RFC 5321 sections 4.2 and 4.1.1.1). */
+static void note_name(struct smtp_client *client, struct view text)
+{
+    struct view name = view_take_word(&text);
+    name = view_take_until(&name, '\n');
+    client->is_us = client->is_us || view_equal_nocase(name, client->hostname);
+}
+
 static enum smtp_client_event on_hello(struct smtp_client *client, const struct smtp_reply *reply, struct buffer *out)
 {
     unsigned class = reply->code / 100;
+    if (class == 2)
+        note_name(client, reply->text);
     if (class == 2 && client->state == STATE_GREETING) {
         enter(client, STATE_EHLO, 1);
     } else if (class == 2) {
@@ -530,6 +540,11 @@ void smtp_client_lost(struct smtp_client *client)
         client->reply = (struct smtp_reply){ 0 };
     settle(client, client->state == STATE_END ? SMTP_CLIENT_UNKNOWN : SMTP_CLIENT_TEMPORARY, phase_of(client));
     enter(client, STATE_OVER, 0);
+}
+
+bool smtp_client_over(const struct smtp_client *client)
+{
+    return client->state == STATE_OVER;
 }
 
 /* RFC 5321 section 4.5.3.1.10: 552 to RCPT is what old servers say for "too many recipients", which is 452; a status

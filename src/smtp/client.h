@@ -21,6 +21,7 @@
 
 /* Room in `out` for any one command; with less, SMTP_CLIENT_FLUSH comes. */
 #define SMTP_CLIENT_OUT_MIN 512
+#define SMTP_CLIENT_TEXT_MAX 2000 /* bytes of a reply's text that are kept: all lines of any that people write */
 
 struct smtp_client_recipient {
     struct view path;        /* mailbox, no brackets */
@@ -74,6 +75,7 @@ struct smtp_client {
      * sent (RFC 6152 section 3): that is the caller's to see to. */
     bool extended, pipelining, eight_bit, size_offered, status_codes;
     uint64_t size_max;
+    bool is_us; /* its greeting or its answer to EHLO has our own host name: mail sent to it would go in circles */
     /* What the event is about. */
     enum smtp_client_outcome outcome;
     enum smtp_client_phase phase; /* where the session stands, or where it failed */
@@ -87,7 +89,7 @@ struct smtp_client {
     bool settled;                 /* outcome, phase and reply stand */
     bool open;                    /* the server has a transaction that only RSET ends */
     bool moved;                   /* content was taken since the last step */
-    char text[1024];              /* reply.text, cut */
+    char text[SMTP_CLIENT_TEXT_MAX]; /* reply.text, cut */
 };
 
 /* false: the host name holds a byte that cannot be said (H116); nothing is written, the next step says CLOSE. */
@@ -105,6 +107,9 @@ void smtp_client_content_end(struct smtp_client *client, uint64_t now_us, struct
 void smtp_client_quit(struct smtp_client *client);
 /* The link is gone or the deadline passed: the next step says CLOSE (DONE first, for a message under way). */
 void smtp_client_lost(struct smtp_client *client);
+
+/* The session has ended: CLOSE is next. */
+bool smtp_client_over(const struct smtp_client *client);
 
 /* What became of one recipient of a message with this outcome: its own refusal, or the outcome. */
 enum smtp_client_outcome smtp_client_fate(enum smtp_client_outcome outcome,

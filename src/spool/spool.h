@@ -287,4 +287,16 @@ struct spool_look {
 /* Returns the number of faults found; changes nothing. */
 uint64_t spool_look_at(struct os *os, struct os_dir *dir, const struct spool_look *look);
 
+/* ---- reading what is in a spool, beside its server or without one: `gonets queue`, `gonets trace` ---- */
+
+struct spool_browse {
+    void *ctx;
+    void (*event)(void *ctx, const struct spool_event *event);       /* all of them first, of each log in order */
+    /* May come twice while it is being moved. The file is that of its segment. */
+    void (*message)(void *ctx, const struct spool_message *message, struct os_file *file);
+};
+/* Views live during the call. Changes nothing and waits for nobody; what cannot be read is passed over. OS_NOT_FOUND: there
+ * is no spool, OS_INVALID: none that we know, OS_DENIED: it may not be read. */
+enum os_status spool_browse(struct os *os, struct os_dir *dir, const struct spool_browse *browse);
+
 #endif

@@ -70,26 +70,71 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* ---- the library ---- */
 
-static bool configure(struct ub_ctx *context, const struct resolver *r)
+/* "192.0.2.1@53" */
+static void write_server(char *to, size_t size, const struct address *server)
 {
+    struct buffer text;
+    buffer_init(&text, to, size);
+    address_add_ip(&text, server);
+    buffer_addf(&text, "@%u", server->port);
+    buffer_add_char(&text, 0);
+}
+
+/* The library has answers of its own for zones like invalid. or 10.in-addr.arpa., which a stub takes the place of. */
+static bool add_stub(struct ub_ctx *context, const char *zone, const char *server)
+{
+    char memory[300];
+    struct buffer local = BUFFER_OF(memory);
+    buffer_addf(&local, "%s transparent", zone);
+    buffer_add_char(&local, 0);
+    return !local.full && ub_ctx_set_option(context, "local-zone:", memory) == 0 &&
+           ub_ctx_set_stub(context, zone, server, 0) == 0;
+}
+
+static bool add_source(struct ub_ctx *context, const struct os_dns_source *source)
+{
+    char server[ADDRESS_TEXT_MAX + 8];
+    write_server(server, sizeof server, &source->server);
+    switch (source->kind) {
+    case OS_DNS_FORWARD:
+        return ub_ctx_set_fwd(context, server) == 0;
+    case OS_DNS_STUB:
+        return add_stub(context, source->zone, server);
+    case OS_DNS_INSECURE:
+        return ub_ctx_set_option(context, "domain-insecure:", source->zone) == 0;
+    }
+    return false;
+}
+
+static bool configure(struct ub_ctx *context, const struct resolver *r, const struct os_dns_source *sources,
+                      size_t count)
+{
+    bool forward = r->forwarder != NULL;
     ub_ctx_debugout(context, NULL);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (ub_ctx_set_option(context, options[i].name, options[i].value) != 0)
             return false;
     if (r->anchors && ub_ctx_add_ta_file(context, r->anchors) != 0)
         return false;
-    if (r->forwarder)
-        return ub_ctx_set_fwd(context, r->forwarder) == 0 && ub_ctx_async(context, true) == 0;
-    ub_ctx_resolvconf(context, NULL); /* a machine without the file asks from the root on */
+    if (r->forwarder && ub_ctx_set_fwd(context, r->forwarder) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        forward = forward || sources[i].kind == OS_DNS_FORWARD;
+        if (!add_source(context, &sources[i]))
+            return false;
+    }
+    if (!forward)
+        ub_ctx_resolvconf(context, NULL); /* a machine without the file asks from the root on */
     return ub_ctx_async(context, true) == 0;
 }
 
-static bool begin(struct os *os)
+static bool begin(struct os *os, const struct os_dns_source *sources, size_t count)
 {
     struct resolver *r = &os->resolver;
     struct ub_ctx *context = ub_ctx_create();
     r->poll = calloc(1, sizeof *r->poll);
-    if (!context || !r->poll || !configure(context, r) || uv_poll_init(&os->loop, r->poll, ub_fd(context)) != 0) {
+    if (!context || !r->poll || !configure(context, r, sources, count) ||
+        uv_poll_init(&os->loop, r->poll, ub_fd(context)) != 0) {
         if (context)
             ub_ctx_delete(context);
         free(r->poll);
@@ -100,6 +145,27 @@ static bool begin(struct os *os)
     r->poll->data = os;
     uv_poll_start(r->poll, UV_READABLE, on_readable);
     return true;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void end(struct resolver *r)
+{
+    if (!r->context)
+        return;
+    uv_close((uv_handle_t *)r->poll, on_closed);
+    ub_ctx_delete(r->context);
+    r->context = NULL;
+}
+
+bool os_dns_use(struct os *os, const struct os_dns_source *sources, size_t count)
+{
+    struct resolver *r = &os->resolver;
+    r->unusable = r->context || !begin(os, sources, count);
+    return !r->unusable;
 }
 
 static void tell_failed(void *ctx)
@@ -118,9 +184,14 @@ static void tell_failed(void *ctx)
 static bool ask(struct os *os, struct os_dns_query *query)
 {
     struct resolver *r = &os->resolver;
-    if (!r->context && !begin(os))
+    if (r->unusable || (!r->context && !begin(os, NULL, 0)))
         return false;
-    return ub_resolve_async(r->context, query->name, (int)query->type, CLASS_IN, query, on_answer, NULL) == 0;
+    int error = ub_resolve_async(r->context, query->name, (int)query->type, CLASS_IN, query, on_answer, NULL);
+    if (error == UB_INITFAIL) { /* asked once more, the library ends the process */
+        end(r);
+        r->unusable = true;
+    }
+    return error == 0;
 }
 
 void os_dns_ask(struct os *os, struct os_dns_query *query)
@@ -142,16 +213,7 @@ void os_linux_dns_init(struct os *os)
     os->resolver.tell_failed = (struct os_task){ tell_failed, os, NULL, false };
 }
 
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void os_linux_dns_free(struct os *os)
 {
-    struct resolver *r = &os->resolver;
-    if (!r->context)
-        return;
-    uv_close((uv_handle_t *)r->poll, on_closed);
-    ub_ctx_delete(r->context);
+    end(&os->resolver);
 }

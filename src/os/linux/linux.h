@@ -65,6 +65,7 @@ struct processes {
 struct resolver {
     const char *forwarder, *anchors;
     struct ub_ctx *context; /* NULL: no query yet */
+    bool unusable;          /* what it was told to use is no good */
     uv_poll_t *poll;
     struct os_dns_query *failed; /* could not be asked; told at the end of the turn */
     struct os_task tell_failed;
@@ -78,6 +79,18 @@ struct log {
     uv_poll_t *poll;
 };
 
+/* control.c */
+struct control_socket {
+    struct os_listener *listener; /* NULL: none */
+    void (*on)(void *ctx, struct os_link *link);
+    void *ctx;
+};
+
+/* service.c: listening sockets that whoever started us has opened, from descriptor 3 on. */
+struct handed {
+    int count;
+};
+
 struct os {
     uv_loop_t loop;
     struct turns turns;
@@ -86,6 +99,8 @@ struct os {
     struct processes processes;
     struct resolver resolver;
     struct log log;
+    struct control_socket control;
+    struct handed handed;
 };
 
 /* One descriptor in the loop. First member of its owner, which is freed with it. */
@@ -153,6 +168,9 @@ const struct os_role *os_linux_find_role(const struct os *os, const char *name);
 enum os_status os_linux_group_find(const char *name, uint32_t *group);
 
 void os_linux_processes_free(struct os *os);
+void os_linux_handed_init(struct os *os);
+/* A copy of the listening socket at this address that was handed to us, or -1. */
+int os_linux_handed(struct os *os, const struct address *at);
 void os_linux_listeners_init(struct os *os, int reserve);
 void os_linux_queues_init(struct os *os);
 void os_linux_queues_rest(struct os *os); /* waits until no queue has work */

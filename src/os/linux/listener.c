@@ -98,7 +98,9 @@ enum os_status os_listen(struct os *os, const struct address *at, bool first, st
                          struct address *bound)
 {
     *listener = NULL;
-    int fd = first ? open_first(at) : open_listener(at, false);
+    int fd = os_linux_handed(os, at);
+    if (fd < 0)
+        fd = first ? open_first(at) : open_listener(at, false);
     if (fd < 0)
         return os_linux_status(errno);
     if (bound)

@@ -158,6 +158,7 @@ struct os *os_linux_new(const struct os_role *roles, size_t count)
         goto failed;
     turns_init(os);
     os_linux_listeners_init(os, reserve);
+    os_linux_handed_init(os);
     os_linux_queues_init(os);
     os_linux_dns_init(os);
     uv_signal_init(&os->loop, &os->processes.ended);

@@ -28,6 +28,10 @@ void os_linux_set_dns(struct os *os, const char *forwarder);
  * Before the first query; borrowed; inherited. */
 void os_linux_set_dns_anchors(struct os *os, const char *file);
 
+/* The link to the server that holds the control socket `name` in `dir` (os_control). OS_NOT_FOUND, OS_REFUSED: there is none;
+ * OS_DENIED: it is somebody else's. */
+enum os_status os_linux_control_reach(struct os *os, struct os_dir *dir, const char *name, struct os_link **link);
+
 /* Makes `dir` its working directory, made when absent (its parents must be there). Root becomes `account` for good, who then owns
  * a directory that was made here. false: said why on standard error. Before os_linux_new(). */
 bool os_linux_enter(const char *dir, const char *account);
@@ -35,6 +39,14 @@ bool os_linux_enter(const char *dir, const char *account);
 /* How people can start from any folder what they typed: a name found in PATH as it is, else the whole path. */
 #define OS_LINUX_PATH_SIZE 4096
 const char *os_linux_command(const char *typed, char whole[OS_LINUX_PATH_SIZE]);
+
+/* For commands that are called by people: the account that calls (the real one), its owner's name, the name of the machine.
+ * false: no memory, or there is no name. */
+struct os_linux_invoker {
+    char user[256], full_name[256], host[256];
+};
+bool os_linux_invoker(struct os_linux_invoker *who);
+const char *os_linux_variable(const char *name); /* of the environment; NULL: not set */
 
 /* Replaces the process by `program`, which lies beside the running one, or else in the folder `otherwise`. Returns only when that
  * failed; said why on standard error. argv[0] is the program's name. */

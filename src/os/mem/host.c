@@ -111,6 +111,37 @@ bool os_random(struct os *os, void *to, size_t n)
     return true;
 }
 
+/* Whatever is sent so is seen in the trace alone. */
+void os_notify(struct os *os, uint16_t port, struct view text)
+{
+    mem_trace(os->world, os, "notify", port, mem_hash(0, text.at, text.len));
+}
+
+/* ---- who started us, and who commands us: nobody ---- */
+
+void os_service(struct os *os, struct view state)
+{
+    mem_trace(os->world, os, "service", 0, mem_hash(0, state.at, state.len));
+}
+
+uint64_t os_watchdog_us(struct os *os)
+{
+    (void)os;
+    return 0;
+}
+
+enum os_status os_control(struct os *os, struct os_dir *dir, const char *name,
+                          void (*on)(void *ctx, struct os_link *link), void *ctx)
+{
+    (void)os, (void)dir, (void)name, (void)on, (void)ctx;
+    return OS_OK;
+}
+
+void os_control_end(struct os *os, struct os_dir *dir, const char *name)
+{
+    (void)os, (void)dir, (void)name;
+}
+
 /* ---- log ---- */
 
 void mem_host_on_log(struct mem_host *host, void (*on)(void *ctx, struct os *os, struct view line), void *ctx)
