@@ -183,6 +183,12 @@ static void begin(struct relay_job *job, const struct ipc_relay_job *m)
         relay_job_finish(job, &v);
 }
 
+uint64_t relay_job_max(const struct relay *relay)
+{
+    uint64_t max = relay->role.conf.limits.relay_jobs_max;
+    return max < RELAY_CREDIT_MAX ? max : RELAY_CREDIT_MAX;
+}
+
 bool relay_job_take(struct relay *relay, struct unpack *body)
 {
     struct ipc_relay_job m;
@@ -193,7 +199,7 @@ bool relay_job_take(struct relay *relay, struct unpack *body)
     if (count == 0 || relay->stopping)
         return true;
     struct relay_content *content = relay_content_find(relay, m.segment);
-    if (!content || relay->recipients.count + count > relay->role.conf.limits.relay_jobs_max)
+    if (!content || relay->recipients.count + count > relay_job_max(relay))
         return false;
     struct relay_job *job = new_job(relay, &m, count, path_bytes);
     if (!job)
