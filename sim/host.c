@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gonetsd/roles.h"
 #include "gonetsd/supervisor.h"
@@ -49,12 +50,18 @@ static const struct os_role roles[] = {
 
 /* ---- the disk ---- */
 
-#define FIRST_PERSON 5
 static const struct os_user accounts[] = {
-    { 901, 901, "gonets-queue", "/" },      { 902, 902, "gonets-auth", "/" },   { 903, 903, "gonets-smtpd", "/" },
-    { 904, 904, "gonets-resolver", "/" },   { 905, 905, "gonets-smtp", "/" },
-    { 1001, 1001, "alice", "/home/alice" }, { 1002, 1002, "bob", "/home/bob" }, { 1003, 1003, "carol", "/home/carol" },
+    { 901, 901, "gonets-queue", "/" },    { 902, 902, "gonets-auth", "/" }, { 903, 903, "gonets-smtpd", "/" },
+    { 904, 904, "gonets-resolver", "/" }, { 905, 905, "gonets-smtp", "/" },
 };
+
+static const struct os_user people[SIM_USERS] = {
+    { 1001, 1001, "alice", "/home/alice" },
+    { 1002, 1002, "bob", "/home/bob" },
+    { 1003, 1003, "carol", "/home/carol" },
+};
+
+static const struct sim_site site_of_one = { "gonets", SIM_HOST_IP, config, people, SIM_USERS };
 
 static void make_folder(struct os *os, struct os_dir *root, const char *path, unsigned mode)
 {
@@ -63,10 +70,10 @@ static void make_folder(struct os *os, struct os_dir *root, const char *path, un
     assert(op.status == OS_OK);
 }
 
-static void write_config(struct os *os, struct os_dir *root)
+static void write_config(struct os *os, struct os_dir *root, const char *text)
 {
     struct os_file *file = NULL;
-    struct os_slice slice = { config, sizeof config - 1 };
+    struct os_slice slice = { text, strlen(text) };
     struct os_op ops[] = {
         { .kind = OS_OPEN,
           .dir = root,
@@ -91,7 +98,7 @@ static void make_spool(struct os *os)
 }
 
 /* What an installation leaves behind, all of it durable. */
-static void install(struct mem_host *host)
+static void install(struct mem_host *host, const struct sim_site *site)
 {
     enum os_status status;
     struct os *os = mem_process_new(host);
@@ -101,13 +108,13 @@ static void install(struct mem_host *host)
     make_folder(os, root, "var", 0755);
     make_folder(os, root, "var/spool", 0777);
     make_folder(os, root, "home", 0777);
-    write_config(os, root);
+    write_config(os, root, site->config);
     mem_process_set_user(os, accounts[0].user, accounts[0].group);
     make_folder(os, root, "var/spool/gonets", 0700);
     make_spool(os);
-    for (size_t i = FIRST_PERSON; i < sizeof accounts / sizeof accounts[0]; i++) {
-        mem_process_set_user(os, accounts[i].user, accounts[i].group);
-        make_folder(os, root, accounts[i].home, 0755);
+    for (size_t i = 0; i < site->people_count; i++) {
+        mem_process_set_user(os, site->people[i].user, site->people[i].group);
+        make_folder(os, root, site->people[i].home, 0755);
     }
     struct os_op sync = { .kind = OS_SYNC_FS, .dir = root };
     os_run_ops(os, &sync, 1);
@@ -115,18 +122,25 @@ static void install(struct mem_host *host)
     mem_process_kill(os);
 }
 
-struct mem_host *sim_host_new(struct mem_world *world, struct mem_disk *disk)
+struct mem_host *sim_host_new_at(struct mem_world *world, const struct sim_site *site, struct mem_disk *disk)
 {
-    struct mem_host *host = mem_host_new(world, "gonets");
+    struct mem_host *host = mem_host_new(world, site->name);
     mem_host_set_roles(host, roles, sizeof roles / sizeof roles[0]);
-    mem_host_add_address(host, SIM_HOST_IP);
+    mem_host_add_address(host, site->ip);
     for (size_t i = 0; i < sizeof accounts / sizeof accounts[0]; i++)
         mem_host_add_user(host, &accounts[i]);
+    for (size_t i = 0; i < site->people_count; i++)
+        mem_host_add_user(host, &site->people[i]);
     if (disk)
         mem_disk_free(mem_host_swap_disk(host, disk));
     else
-        install(host);
+        install(host, site);
     return host;
+}
+
+struct mem_host *sim_host_new(struct mem_world *world, struct mem_disk *disk)
+{
+    return sim_host_new_at(world, &site_of_one, disk);
 }
 
 void sim_host_boot(struct mem_host *host)

@@ -107,6 +107,16 @@ static bool complain(struct sim_ledger *l, const struct sim_letter *letter, cons
     return false;
 }
 
+bool sim_ledger_complain(struct sim_ledger *l, const struct sim_letter *letter, const char *what)
+{
+    struct buffer text;
+    buffer_init(&text, l->error, sizeof l->error - 1);
+    buffer_addf(&text, "letter %u (%zu bytes, to %x, accepted %x, fate %d): %s", letter->number, letter->size,
+                letter->to, letter->accepted, (int)letter->fate, what);
+    l->error[text.len] = 0;
+    return false;
+}
+
 static bool complain_of_file(struct sim_ledger *l, unsigned user, struct view file, const char *what)
 {
     struct buffer text;
@@ -149,18 +159,27 @@ static bool is_equal(const struct sim_letter *letter, struct view content)
     return equal;
 }
 
-bool sim_ledger_count(struct sim_ledger *l, unsigned user, struct view file)
+struct sim_letter *sim_ledger_recognize(struct sim_ledger *l, unsigned user, struct view file, struct view *front)
 {
     size_t at = find_content(file);
-    struct view front = view_slice(file, 0, at), content = view_slice(file, at, file.len);
+    struct view content = view_slice(file, at, file.len);
     struct sim_letter *letter = content.len ? letter_of(l, content) : NULL;
+    *front = view_slice(file, 0, at);
+    if (letter && is_equal(letter, content))
+        return letter;
+    complain_of_file(l, user, file, letter ? "differs from what was sent" : "is no letter");
+    return NULL;
+}
+
+bool sim_ledger_count(struct sim_ledger *l, unsigned user, struct view file)
+{
+    struct view front;
+    struct sim_letter *letter = sim_ledger_recognize(l, user, file, &front);
     if (!letter)
-        return complain_of_file(l, user, file, "is no letter");
+        return false;
     if (!view_starts(front, VIEW("Return-Path: <sender@example.net>\nReceived: from ")) ||
         front.at[front.len - 1] != '\n')
         return complain_of_file(l, user, file, "has another front");
-    if (!is_equal(letter, content))
-        return complain_of_file(l, user, file, "differs from what was sent");
     letter->copies[user]++;
     return true;
 }

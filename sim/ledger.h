@@ -39,7 +39,7 @@ struct sim_ledger {
     struct sim_letter *letters; /* by number */
     size_t count, cap;
     uint32_t faults;
-    char error[512]; /* of the last judgement */
+    char error[4096]; /* of the last judgement */
 };
 
 void sim_ledger_free(struct sim_ledger *ledger);
@@ -51,6 +51,11 @@ void sim_ledger_abandon(struct sim_ledger *ledger);
 
 /* The bytes of a letter, with CRLF, from its number and size alone; to be freed. */
 char *sim_letter_text(const struct sim_letter *letter, size_t *len);
+
+/* The letter whose content stands at the end of a file, behind *front; NULL: error says what is wrong with it. */
+struct sim_letter *sim_ledger_recognize(struct sim_ledger *ledger, unsigned user, struct view file, struct view *front);
+/* Says what is wrong with the letter, in error; false. */
+bool sim_ledger_complain(struct sim_ledger *ledger, const struct sim_letter *letter, const char *what);
 
 /* Counting: begin, then every file of every mailbox. false: error says what is wrong with it. */
 void sim_ledger_count_begin(struct sim_ledger *ledger);

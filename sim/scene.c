@@ -12,8 +12,9 @@
 #define BOOT_US        100000
 #define BOOTS_MAX      30
 
-/* A killed process hears of no request any more, so what the spool and the marks free only then goes with it, as all memory of
- * a process does. That a tidy end leaves nothing behind is shown on real processes. The names are those of the leak sanitizer. */
+/* A killed process hears of no request any more, so what the spool and the marks free only then goes with it, as all
+ * memory of a process does. That a tidy end leaves nothing behind is shown on real processes. The names are those of
+ * the leak sanitizer. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_options(void);
 

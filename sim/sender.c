@@ -21,9 +21,9 @@ struct sim_sender {
     bool sent_one, refused;   /* on this connection */
     struct smtp_client client;
     struct smtp_client_message message;
-    struct smtp_client_recipient recipients[SIM_USERS];
-    unsigned user_of[SIM_USERS];
-    char paths[SIM_USERS][ADDRESS_MAX];
+    struct smtp_client_recipient recipients[SIM_PATHS_MAX];
+    unsigned path_of[SIM_PATHS_MAX]; /* number in the plan */
+    char paths[SIM_PATHS_MAX][ADDRESS_MAX];
     uint32_t letter;
     char *content; /* of the letter under way */
     struct view rest;
@@ -41,14 +41,17 @@ static struct sim_letter *letter_of(struct sim_sender *s)
 
 /* ---- a mail ---- */
 
-static void add_recipient(struct sim_sender *s, unsigned user)
+static void add_recipient(struct sim_sender *s, unsigned number)
 {
     size_t n = s->message.recipient_count++;
     struct buffer path;
     buffer_init(&path, s->paths[n], ADDRESS_MAX);
-    buffer_addf(&path, "%s@example.org", sim_users[user]);
+    if (s->plan.paths)
+        buffer_add_text(&path, s->plan.paths[number]);
+    else
+        buffer_addf(&path, "%s@example.org", sim_users[number]);
     s->recipients[n] = (struct smtp_client_recipient){ .path = buffer_view(&path) };
-    s->user_of[n] = user;
+    s->path_of[n] = number;
 }
 
 static void begin_mail(struct sim_sender *s)
@@ -59,12 +62,14 @@ static void begin_mail(struct sim_sender *s)
     s->letter = letter->number;
     s->content = sim_letter_text(letter, &len);
     s->rest = (struct view){ s->content, len };
-    s->message = (struct smtp_client_message){
-        .reverse_path = VIEW("sender@example.net"), .recipients = s->recipients, .size = len, .body = SMTP_BODY_8BITMIME
-    };
-    for (unsigned user = 0; user < SIM_USERS; user++)
-        if (mail->to >> user & 1)
-            add_recipient(s, user);
+    s->message = (struct smtp_client_message){ .reverse_path = view_of(s->plan.reverse_path ? s->plan.reverse_path
+                                                                                            : "sender@example.net"),
+                                               .recipients = s->recipients,
+                                               .size = len,
+                                               .body = SMTP_BODY_8BITMIME };
+    for (unsigned n = 0; n < (s->plan.paths ? s->plan.path_count : SIM_USERS); n++)
+        if (mail->to >> n & 1)
+            add_recipient(s, n);
     s->client.pipelining = s->client.pipelining && !s->plan.single_commands;
     s->sent_one = true;
     smtp_client_send(&s->client, &s->message);
@@ -204,7 +209,7 @@ static bool step(struct sim_sender *s)
         return false;
     case SMTP_CLIENT_RECIPIENT:
         if (s->client.reply.code / 100 == 2)
-            letter_of(s)->accepted |= 1u << s->user_of[s->client.recipient];
+            letter_of(s)->accepted |= 1u << s->path_of[s->client.recipient];
         return false;
     case SMTP_CLIENT_CONTENT:
         give_content(s);

@@ -6,14 +6,19 @@
 #include "os/mem/os_mem.h"
 #include "sim/ledger.h"
 
+#define SIM_PATHS_MAX 8
+
 struct sim_mail {
     size_t size;
-    unsigned to; /* bit n: user n of the ledger */
+    unsigned to; /* bit n: user n of the ledger, or path n of the plan */
 };
 
 struct sim_plan {
     const struct sim_mail *mails; /* the caller's */
     size_t count;
+    const char *reverse_path; /* NULL: sender@example.net */
+    const char *const *paths; /* recipients; NULL: the mailboxes of the ledger's users */
+    unsigned path_count;
     bool one_each;        /* a connection for each mail */
     bool single_commands; /* no pipelining although it is offered */
     unsigned tries_max;   /* of one mail; 0: for ever */

@@ -26,7 +26,7 @@ PAUSE_SECONDS = (0.05, 0.5)
 DRY_SECONDS_MAX = 15
 DOT_SECONDS_MAX = 0.1            # until the far server answers: there should be something to kill
 CUT_CHANCE = 0.02                # that it takes a message and its answer is lost
-LATE_SECONDS = 0.5               # what was sent before a kill is read by the other server so long after it
+LATE_SECONDS = 0.5               # what was sent before a kill is begun to be read by the other server so long after it
 # Whose end may make a copy at another server, until how long after the result was logged; see ledger.WINDOWS.
 WINDOWS = {"smtp": 0.05, "super": 2, "all": 2}
 STYLES = ["one long session"] * 8 + ["a connection each"] * 6 + ["large"]
@@ -74,11 +74,13 @@ class Far(Strange):
         self.random = rng
         self.put_off = set()
         self.here = threading.local()
-        self.taken = collections.defaultdict(list)   # {(token, address): times of taking}
+        self.taken = collections.defaultdict(list)   # {(token, address): [(when it was taken, when it began)]}
         self.cuts = collections.defaultdict(list)    # the same of those whose answer was lost
 
     def serve_command(self, stream, command, session):
         self.here.session = session
+        if command.startswith(b"MAIL"):
+            self.here.begun = time.time()
         return super().serve_command(stream, command, session)
 
     def rcpt(self, command):
@@ -96,7 +98,7 @@ class Far(Strange):
         session, now, cut = self.here.session, time.time(), self.random.random() < CUT_CHANCE
         for address in session["recipients"]:
             key = session["path"].decode().split("@")[0], address.decode()
-            self.taken[key].append(now)
+            self.taken[key].append((now, self.here.begun))
             if cut:
                 self.cuts[key].append(now)
         return None if cut else b"250 2.0.0 taken"
@@ -144,13 +146,13 @@ class Judgement:
             self.judge(t)
 
     def times(self, token, box):
-        """When each copy was taken by whom it was for, and the address."""
+        """The address, and of each copy when it was taken by whom it was for and when that began."""
         address = LOCAL.get(box) or ALIASES.get(box, box)
         if box in LOCAL:
-            return address, [p.stat().st_mtime for p in self.files.get((token, box), [])]
+            return address, [(p.stat().st_mtime,) * 2 for p in self.files.get((token, box), [])]
         if address.endswith("@near.example"):
             paths = self.near.get((token, address.split("@")[0]), [])
-            return address, sorted(self.near_times.get(ledger.id_of(p), p.stat().st_mtime) for p in paths)
+            return address, sorted((self.near_times.get(ledger.id_of(p), p.stat().st_mtime),) * 2 for p in paths)
         return address, self.far.get((token, address), [])
 
     def judge(self, t):
@@ -175,20 +177,22 @@ class Judgement:
 
     def explain_all(self, token, address, times, windows):
         used = []                # each window explains one copy
-        for first, second in zip(times, times[1:]):
-            why = self.explain(token, address, first, second, windows, used)
+        for (first, begun), (second, _) in zip(times, times[1:]):
+            why = self.explain(token, address, (begun, first, second), windows, used)
             if why:
                 self.copies.append(f"{token} to {address}: at {ledger.clock(first)} and {ledger.clock(second)}; window: {why}")
             else:
-                self.unexplained.append((token, address, ledger.clock(first), ledger.clock(second)))
+                self.unexplained.append((token, address, *map(ledger.clock, (begun, first, second)), "kills:", *(
+                    ledger.clock(when) for when, _ in self.book.kills if begun - 3 <= when <= second + 1)))
 
-    def explain(self, token, address, first, second, windows, used):
+    def explain(self, token, address, copies, windows, used):
+        begun, first, second = copies
         if any(first <= cut < second for cut in self.cuts.get((token, address), [])):
             return "the link was cut after the final dot"
         logged = self.delivered.get((self.ids.get(token), address), [])
         for when, role in self.book.kills:
             known = [e for e in logged if e < when]
-            if role in windows and when not in used and first - LATE_SECONDS <= when <= second and all(
+            if role in windows and when not in used and begun - LATE_SECONDS <= when <= second and all(
                     when - e < windows[role] for e in known):
                 used.append(when)
                 return (f"{role} was killed at {ledger.clock(when)}, "
@@ -210,6 +214,8 @@ class Judgement:
 
 def run_dry(s, book, near, far):
     """Started anew, the server serves all that was promised; once more anew, it has nothing to do."""
+    # Results wait for a qmgr that is killed; a server that is stopped before it is back forgets them.
+    wait_for(lambda: {"qmgr", "smtp", "local"} <= set(s.processes().values()), 10, "all processes")
     assert s.stop() == 0, s.log()[-2000:]
     s.start()
     try:

@@ -126,10 +126,11 @@ struct job *deliverer_give(struct deliverer *by, const struct spool_place *place
 {
     struct content *c = open_content(by, place->segment);
     struct job *job = c ? malloc(sizeof *job) : NULL;
-    if (!job || !ipc_send(&by->ipc, frame)) {
+    if (!job || !ipc_add(&by->ipc, frame)) {
         free(job);
         return NULL;
     }
+    os_later(by->qmgr->os, &by->qmgr->flush);
     *job = (struct job){ .by = by, .segment = place->segment, .begun_us = os_now_us(by->qmgr->os) };
     list_init(&job->recipients);
     list_append(&by->jobs, &job->link);
@@ -170,8 +171,15 @@ void deliverer_kept(struct qmgr *qmgr, enum ipc_role role, uint32_t instance, co
     struct buffer frame = BUFFER_OF(memory);
     struct deliverer *by = role ? deliverer_find(qmgr, role, instance) : NULL;
     ipc_kept_pack(&frame, &(struct ipc_kept){ *id, recipient });
-    if (by && ipc_is_open(&by->ipc))
-        ipc_send(&by->ipc, buffer_view(&frame));
+    if (by && ipc_add(&by->ipc, buffer_view(&frame)))
+        os_later(qmgr->os, &qmgr->flush);
+}
+
+void deliverers_flush(void *ctx)
+{
+    struct qmgr *qmgr = ctx;
+    list_each(link, &qmgr->deliverers)
+        ipc_flush(&list_entry(link, struct deliverer, link)->ipc);
 }
 
 /* Whether it delivered is not known (hazards O2, an uncertain window), so it is given out again. Who was there at

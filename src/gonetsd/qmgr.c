@@ -279,6 +279,7 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     qmgr->os = os;
     qmgr->log = (struct event_log){ os, false, "qmgr" };
     qmgr->work = (struct os_task){ jobs_work, qmgr, NULL, false };
+    qmgr->flush = (struct os_task){ deliverers_flush, qmgr, NULL, false };
     list_init(&qmgr->workers);
     list_init(&qmgr->stock);
     list_init(&qmgr->deliverers);

@@ -35,6 +35,7 @@
 #define RELAY_HEAD_MAX           (16u << 20)          /* bytes of one envelope */
 #define RELAY_AHEAD_MAX          (16u << 20)          /* bytes of messages that are read before they have a session */
 #define RELAY_MEMORY_MAX         (256u << 20)         /* bytes of all messages that are being sent */
+#define RELAY_CREDIT_MAX         65536                /* recipients at a time, whatever the configuration says */
 #define RELAY_READS_MAX          64                   /* messages read with one request */
 #define RELAY_IO_MAX             (128u << 10)
 
@@ -92,9 +93,9 @@ struct relay_job {
     /* The message, once it is read. */
     enum relay_read read;
     char *record;
-    size_t record_len;
-    bool over;  /* only the end of its reading is waited for */
-    bool whole; /* all of it is in the record, and its checksums are right */
+    size_t record_len, record_cap; /* what was read of it; what was asked for */
+    bool over;                     /* only the end of its reading is waited for */
+    bool whole;                    /* all of it is in the record, and its checksums are right */
     struct spool_message message;
     char reverse_path[SMTP_PATH_MAX];
     /* The attempt. */
@@ -203,6 +204,7 @@ struct relay {
     size_t lingering;
     struct list idle;           /* sessions, the one used last in front */
     size_t session_count, busy; /* busy: with a message under way */
+    size_t unkept;              /* results that qmgr has not confirmed */
     struct list dead;           /* sessions that are over */
     struct os_task bury;
     struct heap timers;
@@ -230,6 +232,7 @@ void relay_timer_clear(struct relay *relay, struct relay_timer *timer);
 void relay_end_when_idle(struct relay *relay);
 
 /* relay_job.c */
+uint64_t relay_job_max(const struct relay *relay);             /* recipients at a time */
 bool relay_job_take(struct relay *relay, struct unpack *body); /* a job of qmgr; false: malformed */
 bool relay_job_kept(struct relay *relay, struct unpack *body); /* a result is durable; the same */
 void relay_job_say_all(struct relay *relay);                   /* all results, to a new qmgr */

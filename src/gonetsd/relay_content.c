@@ -179,7 +179,7 @@ static struct os_op read_op(const struct relay_job *job, enum os_op_kind kind)
                            .file = &job->content->file,
                            .offset = job->place.offset,
                            .buf = job->record,
-                           .len = job->record_len };
+                           .len = job->record_cap };
 }
 
 /* Mail that just came in is still in memory: to wake the reading thread for it would cost far more than to read it. */
@@ -229,7 +229,7 @@ void relay_content_read(struct relay_job *job)
         job->read = RELAY_NO_MEMORY;
         return;
     }
-    job->record_len = len;
+    job->record_cap = len;
     job->read = RELAY_READING;
     relay->memory += len;
     list_append(&relay->wanted, &job->reading);
@@ -241,7 +241,7 @@ void relay_content_forget(struct relay_job *job)
     list_remove(&job->reading);
     if (!job->record)
         return;
-    job->relay->memory -= job->record_len;
+    job->relay->memory -= job->record_cap;
     free(job->record);
     job->record = NULL;
 }

@@ -44,12 +44,19 @@ void relay_timer_clear(struct relay *relay, struct relay_timer *timer)
 
 /* ---- the link to qmgr ---- */
 
+/* Credit alone is worth no packet, which wakes qmgr, as long as it has most of what it may have. */
+static bool worth_saying(const struct relay *relay)
+{
+    return relay->owed_credit > 0 && !relay->stopping &&
+           (relay->qmgr.bundled > 0 || relay->owed_credit * UINT64_C(4) >= relay_job_max(relay));
+}
+
 static void say_all(void *ctx)
 {
     struct relay *relay = ctx;
     char memory[8];
     struct buffer frame = BUFFER_OF(memory);
-    if (relay->owed_credit && !relay->stopping) {
+    if (worth_saying(relay)) {
         ipc_credit_pack(&frame, relay->owed_credit);
         if (ipc_add(&relay->qmgr, buffer_view(&frame)))
             relay->owed_credit = 0;
@@ -99,7 +106,7 @@ static void on_qmgr_gone(void *ctx)
 
 static void link_qmgr(struct relay *relay, struct os_link *link)
 {
-    uint64_t jobs_max = relay->role.conf.limits.relay_jobs_max;
+    uint64_t jobs_max = relay_job_max(relay);
     ipc_close(&relay->qmgr);
     ipc_open(&relay->qmgr, relay->os, link, &(struct ipc_owner){ relay, on_qmgr_frame, on_qmgr_room, on_qmgr_gone });
     role_say_hello(&relay->qmgr, IPC_SMTP, relay->role.instance);
@@ -147,10 +154,12 @@ static void on_count(void *ctx, struct ipc_counts *counts)
     counts->active = relay->recipients.count;
 }
 
+/* What was delivered must be durable as such, or it would be delivered again after the next start: qmgr, which may be
+ * starting itself, outlives us. */
 void relay_end_when_idle(struct relay *relay)
 {
     if (relay->stopping && relay->busy == 0 && !relay->say.waiting &&
-        (ipc_ready(&relay->qmgr) || !ipc_is_open(&relay->qmgr)))
+        (relay->unkept == 0 || !ipc_is_open(&relay->qmgr)))
         os_stop(relay->os, 0);
 }
 

@@ -1,7 +1,7 @@
 /* The queue in memory: which recipient of which message is to be served next, by whom, and when. No I/O; what is true
  * for ever lies in the spool, and this is built from it.
  *
- * A message costs about 150 bytes: its envelope is here only while it is warm, that is while one of its recipients is
+ * A message costs about 170 bytes: its envelope is here only while it is warm, that is while one of its recipients is
  * being served or soon will be, and is read again from the spool when the next attempt comes. Recipients stand in line
  * at their destination; destinations that may go take turns. Nothing here takes time in proportion to all that is
  * queued: what does is done in slices. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK_US      UINT64_C(1000000) /* from a reason to look until it is looked */
+#define CHECK_US      UINT64_C(250000) /* from a reason to look until it is looked */
 #define DEAD_SEGMENTS 4                 /* so many of dead bytes, beyond as much as is live, are left alone */
 #define MOVES_SLICE   256               /* told in one turn */
 
@@ -141,16 +141,18 @@ static struct segment **collect(const struct spool_store *store, bool (*fits)(co
     return all;
 }
 
-/* The emptiest, as many as fill one segment. */
-static void choose_mail(struct compaction *c)
+/* The emptiest, as many as fill one segment; and no more than what is too much, for their files are to be written again
+ * and only a few wait for that. */
+static void choose_mail(struct compaction *c, uint64_t too_much)
 {
     size_t count;
-    uint64_t live = 0;
+    uint64_t live = 0, freed = 0;
     struct segment **all = collect(c->store, is_sparse, by_share, &count);
     for (size_t i = 0; i < count && c->source_count < SOURCES_MAX; i++) {
         live += all[i]->live_bytes;
-        if (c->source_count && live > c->store->limits.segment_size)
+        if (c->source_count && (live > c->store->limits.segment_size || freed >= too_much))
             break;
+        freed += segment_size(all[i]) - all[i]->live_bytes;
         c->sources[c->source_count++] = all[i];
     }
     free(all);
@@ -174,9 +176,11 @@ static void choose_logs(struct compaction *c)
         c->source_count = 0;
 }
 
-static bool is_needed(const struct spool_store *store, uint64_t size, uint64_t live)
+/* How many bytes too much there are. */
+static uint64_t excess(const struct spool_store *store, uint64_t size, uint64_t live)
 {
-    return size > 2 * live + DEAD_SEGMENTS * store->limits.segment_size;
+    uint64_t most = 2 * live + DEAD_SEGMENTS * store->limits.segment_size;
+    return size > most ? size - most : 0;
 }
 
 /* How many bytes of events are needed nobody knows before the log was read. What was left the last time has lessened
@@ -192,9 +196,10 @@ static bool choose(struct compaction *c)
 {
     struct spool_store *store = c->store;
     struct totals mail = sum_up(store, false), log = sum_up(store, true);
-    if (is_needed(store, mail.size, mail.live))
-        choose_mail(c);
-    if (c->source_count == 0 && is_needed(store, log.size, log.live + guess_events(store, mail.live))) {
+    uint64_t too_much = excess(store, mail.size, mail.live);
+    if (too_much)
+        choose_mail(c, too_much);
+    if (c->source_count == 0 && excess(store, log.size, log.live + guess_events(store, mail.live))) {
         c->logs = true;
         choose_logs(c);
     }

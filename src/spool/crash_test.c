@@ -59,7 +59,7 @@ static const struct script {
     { "add forget", "m100 m30000 m30000", "a0 d3 a1 n d4 d2 n", NULL, 0 },
     { "add change", "m100,m200,m300", "A0 A1 A2 d3 d4", NULL, 0 },
     { "add annul", "m100,m200", "a0 e1 a1", "0", 9 },
-    { "compact", PAIRS "d0,d2,d4", "d6 m9", NULL, 0 },
+    { "compact", PAIRS "d0,d2,d4", "d6,d8 m9", NULL, 0 },
     { "compacted", PAIRS "d0,d2,d4,d6,d8,d10,d12 m9", "d1 d3,d5 q n d7,d9", NULL, 0 },
     { "compact log", REPORTS "d18 d19 d20 d21 d22 d23 d24 d25 d26", "d27 m9 A17", NULL, 0 },
     { "annul", "m100", "m200 m300", "0", 9 },

@@ -100,6 +100,8 @@ static void trouble(void *ctx, bool ok, struct view text)
 {
     struct spool_store *store = ctx;
     store_alarm(store, ok ? "the log is written again: %.*s" : "the log cannot be written: %.*s", VIEW_FORMAT(text));
+    if (!ok)
+        store_retry_later(store);
 }
 
 static void room(void *ctx)

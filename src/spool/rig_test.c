@@ -53,6 +53,7 @@ static void on_trouble(void *ctx, bool ok, struct view text)
     struct rig *rig = ctx;
     (void)text;
     rig->troubles += !ok;
+    rig->in_trouble = !ok;
 }
 
 static void on_room(void *ctx)
@@ -340,11 +341,13 @@ void rig_run(struct rig *rig)
     }
     /* What is tried again has its time. */
     for (int i = 0; i < 4 && rig->store && !mem_disk_is_cut(rig_disk(rig)); i++) {
-        if (rig->deadline == OS_NEVER)
+        if (rig->deadline == OS_NEVER && !rig->in_trouble)
             break;
         rig->deadline = OS_NEVER;
         mem_world_run_until(rig->world, mem_world_now_us(rig->world) + 6000000);
         spool_store_tick(rig->store);
+        if (rig->in_trouble)
+            spool_writer_starve(rig->writer);
         mem_world_run(rig->world, 60000000);
     }
 }

@@ -69,6 +69,7 @@ struct rig {
     struct noted events[EVENTS_MAX];
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
+    bool in_trouble;
     unsigned damages; /* alarms that speak of damage */
     int left_alone;   /* alarms about what could not be put away */
     bool closing, loud;

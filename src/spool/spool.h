@@ -133,7 +133,7 @@ void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64
                        uint64_t size, struct os_file *file);
 /* May a message begin now? false: no segment, or trouble; answer 451/452 at MAIL. */
 bool spool_writer_ready(const struct spool_writer *writer);
-/* To be called now and then while segments are needed and do not come. What waits for one since the call before, and
+/* To be called now and then while segments are needed and do not come, and while there is trouble. What waits for one since the call before, and
  * was not written, is refused: done(false), or SPOOL_FULL for the next piece. False: none is needed. */
 bool spool_writer_starve(struct spool_writer *writer);
 /* Nobody else comes: what waits is committed now. */

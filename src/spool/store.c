@@ -221,6 +221,8 @@ void spool_store_tick(struct spool_store *store)
         return;
     store->retry_at = OS_NEVER;
     store->fill_refused = false;
+    if (store->journal_open)
+        journal_try_again(&store->journal);
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
         if (segment->orphan)
             recover_segment(store, segment);
@@ -384,6 +386,7 @@ void spool_store_sealed(struct spool_store *store, uint64_t number, uint64_t end
         return;
     segment->state = SEGMENT_SEALED;
     segment->upto = end;
+    segment->unlink |= end == DATA_START; /* a sync of it may have failed */
     frontier_read(store, segment);
 }
 

@@ -78,6 +78,7 @@ struct view mem_host_log(struct mem_host *host); /* all lines so far, each ended
 /* Accounts that os_user_find knows; os_user_find gives OS_AGAIN while it fails. */
 void mem_host_add_user(struct mem_host *host, const struct os_user *user);
 void mem_host_fail_users(struct mem_host *host, bool fail);
+void mem_host_fail_user(struct mem_host *host, const char *name, bool fail); /* of one account alone */
 void mem_host_set_cores(struct mem_host *host, unsigned count); /* 1 at first */
 
 /* The power goes, or the kernel dies: all processes are gone, the disk keeps what was durable or is chosen, and nobody

@@ -33,13 +33,18 @@ struct mem_world {
     void *trace_ctx;
 };
 
+struct mem_user {
+    struct os_user user;
+    bool fails;
+};
+
 struct mem_host {
     struct mem_world *world;
     struct list in_world, processes;
     struct list listenings;
     const struct os_role *roles;
     size_t role_count;
-    struct os_user *users;
+    struct mem_user *users;
     size_t user_count;
     bool users_fail;
     unsigned core_count;
