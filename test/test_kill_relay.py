@@ -3,6 +3,7 @@ delivered or reported, and every second copy has its uncertain window. GONETS_SE
 kills more often."""
 
 import collections
+import contextlib
 import email
 import email.policy
 import json
@@ -26,9 +27,11 @@ PAUSE_SECONDS = (0.05, 0.5)
 DRY_SECONDS_MAX = 15
 DOT_SECONDS_MAX = 0.1            # until the far server answers: there should be something to kill
 CUT_CHANCE = 0.02                # that it takes a message and its answer is lost
+STOP_SECONDS_MAX = 5
 LATE_SECONDS = 0.5               # what was sent before a kill is begun to be read by the other server so long after it
-# Whose end may make a copy at another server, until how long after the result was logged; see ledger.WINDOWS.
-WINDOWS = {"smtp": 0.05, "super": 2, "all": 2}
+# Whose end may make a copy at another server, until how long after the result was logged; see ledger.WINDOWS. qmgr: another
+# one does not know what is under way, and may give it to the other process of role smtp.
+WINDOWS = {"smtp": 0.05, "qmgr": 2, "super": 2, "all": 2}
 STYLES = ["one long session"] * 8 + ["a connection each"] * 6 + ["large"]
 
 CONFIG = """hostname mx.example.org
@@ -251,33 +254,63 @@ def kill_in_recovery(s, book, rng):
     s.start()
 
 
+def qmgrs(s):
+    return {pid for pid, role in s.processes().items() if role == "qmgr"}
+
+
+def kill_qmgr(s, book, rng):
+    """Until another one takes its place."""
+    before = qmgrs(s)
+    kill(s, book, "qmgr", rng)
+    wait_for(lambda: qmgrs(s) - before, 10, "another qmgr")
+
+
 def kill_new_qmgr(s, book, rng):
     """qmgr, and the one that takes its place, while it reads the spool."""
     for _ in range(3):
-        kill(s, book, "qmgr", rng)
-        wait_for(lambda: "qmgr" in s.processes().values(), 10, "another qmgr")
+        kill_qmgr(s, book, rng)
         time.sleep(rng.uniform(0, 0.05))
 
 
 OTHERS = ["smtpd", "resolver", "local", "mailbox", "auth"]
 
 
-@pytest.mark.parametrize("role", ["smtp", "qmgr", "super", "all", "others", "recovery"])
-def test_kill_relay(role, folder):
-    """H143 H140 H118 O1 O2: kill -9 at random moments: delivered or reported, each copy has its window."""
+@contextlib.contextmanager
+def loaded(folder, what):
+    """(server with senders, ledger, random numbers); in the end all is judged."""
     seed = ledger.seed()
-    rng = random.Random(f"{seed} relay {role}")
+    rng = random.Random(f"{seed} relay {what}")
     with Nsd(folder / "nsd", {"near.example": ZONE}) as nsd, Far(rng) as far, serving(NEAR) as near:
         s = Server(folder, CONFIG % {"dns": nsd.port, "near": near.port, "far": far.port})
         s.port = quiet_port(rng)
         with s:
             with Book(seed, s, folder / "box", LOCAL | DIRECT | {a: a for a in ALIASES}) as book:
                 time.sleep(0.5)
-                while len(book.kills) < KILLS:
-                    time.sleep(rng.uniform(*PAUSE_SECONDS))
-                    if role == "recovery":
-                        rng.choice([kill_in_recovery, kill_new_qmgr])(s, book, rng)
-                    else:
-                        kill(s, book, rng.choice(OTHERS) if role == "others" else role, rng)
+                yield s, book, rng
                 time.sleep(0.5)
             run_dry(s, book, near, far)
+
+
+@pytest.mark.parametrize("role", ["smtp", "qmgr", "super", "all", "others", "recovery"])
+def test_kill_relay(role, folder):
+    """H143 H140 H118 O1 O2: kill -9 at random moments: delivered or reported, each copy has its window."""
+    with loaded(folder, role) as (s, book, rng):
+        while len(book.kills) < KILLS:
+            time.sleep(rng.uniform(*PAUSE_SECONDS))
+            if role == "recovery":
+                rng.choice([kill_in_recovery, kill_new_qmgr])(s, book, rng)
+            else:
+                kill(s, book, rng.choice(OTHERS) if role == "others" else role, rng)
+
+
+def test_stop_under_load(folder):
+    """O2: a server that is stopped makes no copies, and does so at once, even when qmgr was killed just before."""
+    with loaded(folder, "stop") as (s, book, rng):
+        for n in range(4):
+            if n % 2:
+                kill_qmgr(s, book, rng)
+            begun = time.monotonic()
+            assert s.stop() == 0, s.log()[-2000:]
+            assert time.monotonic() - begun < STOP_SECONDS_MAX
+            s.start()
+            time.sleep(rng.uniform(0.3, 0.6))

@@ -381,9 +381,12 @@ bool jobs_result(struct deliverer *by, struct unpack *body)
         return true;
     struct queue_event event = event_of(&m);
     if (r->state == QUEUE_WORKING) {
+        /* Two may have it, when a qmgr before us gave it to one of them: what is final counts, whoever says it. */
         const struct job *job = queue_slot(r->message, m.recipient)->job;
-        if (job->by != by) /* it was not given to it, and who has it will say what came of it */
+        if (job->by != by && m.outcome == IPC_DEFERRED) {
+            deliverer_kept(qmgr, by->role, by->instance, &m.id, m.recipient);
             return true;
+        }
         leave_job(qmgr, r, &m, &event);
     } else if (r->state == QUEUE_FETCHING) {
         queue_end(&qmgr->queue, r->destination, QUEUE_ENDED_SO);

@@ -154,12 +154,11 @@ static void on_count(void *ctx, struct ipc_counts *counts)
     counts->active = relay->recipients.count;
 }
 
-/* What was delivered must be durable as such, or it would be delivered again after the next start: qmgr, which may be
- * starting itself, outlives us. */
+/* What was delivered must be durable as such, or it would be delivered again after the next start: qmgr outlives us; if
+ * it died, another one may be on its way. */
 void relay_end_when_idle(struct relay *relay)
 {
-    if (relay->stopping && relay->busy == 0 && !relay->say.waiting &&
-        (relay->unkept == 0 || !ipc_is_open(&relay->qmgr)))
+    if (relay->stopping && relay->busy == 0 && !relay->say.waiting && relay->unkept == 0)
         os_stop(relay->os, 0);
 }
 
