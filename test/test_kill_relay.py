@@ -22,7 +22,7 @@ from strange import Strange
 from test_kill import accounts, folder, kill, quiet_port, wait_quiet  # pylint: disable=unused-import
 
 DEEP = bool(os.environ.get("GONETS_DEEP"))
-KILLS = 60 if DEEP else 8
+KILLS = 60 if DEEP else 7
 PAUSE_SECONDS = (0.05, 0.5)
 DRY_SECONDS_MAX = 15
 DOT_SECONDS_MAX = 0.1            # until the far server answers: there should be something to kill
