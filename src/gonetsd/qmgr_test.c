@@ -494,6 +494,34 @@ static void test_kept_after_mark(void **state)
     }
 }
 
+/* After a restart two processes may have the same recipient: what is final counts, whoever says it, and both are told
+ * to forget it. */
+static void test_two_have_it(void **state)
+{
+    static const char *const paths[] = { "ok@far.example", "wait@far.example", "fail@far.example" };
+    (void)state;
+    for (size_t i = 0; i < ROWS(paths); i++) {
+        struct rig rig;
+        rig_open(&rig, config);
+        rig.answer = by_name;
+        rig.silent = true;
+        rig_store(&rig, "joe@sender.example", client, paths[i], 1);
+        rig_run(&rig, RIG_S);
+        rig_restart(&rig);
+        rig_run(&rig, RIG_S);
+        assert_row(rig.seen_count == 2, paths[i]);
+        rig.seen[0].instance = 1 - rig.seen[1].instance;
+        rig_answer(&rig, &rig.seen[0]);
+        rig_run(&rig, RIG_S);
+        assert_row(rig.seen[0].kept && !rig.seen[1].kept, paths[i]);
+        rig_answer(&rig, &rig.seen[1]);
+        rig_run(&rig, RIG_S);
+        assert_row(rig.seen[1].kept, paths[i]);
+        assert_row(rig_count(&rig, paths[i]) == 2, paths[i]);
+        rig_close(&rig);
+    }
+}
+
 /* H140, H143: qmgr is killed at any moment; what was answered is not asked again, and every failure is told of once. */
 static void test_kills(void **state)
 {
@@ -590,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_alias_fan_out),
         cmocka_unit_test(test_route_is_gone),
         cmocka_unit_test(test_kept_after_mark),
+        cmocka_unit_test(test_two_have_it),
         cmocka_unit_test(test_kills),
         cmocka_unit_test(test_power_cuts),
     };
