@@ -156,6 +156,19 @@ static bool judge(struct sim_trips *t, const struct sim_letter *letter)
     return true;
 }
 
+bool sim_trips_complete(struct sim_trips *t)
+{
+    for (uint32_t i = 0; i < t->ledger.count; i++) {
+        const struct sim_letter *letter = &t->ledger.letters[i];
+        const struct sim_trip *trip = sim_trip(t, i);
+        for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++)
+            if (letter->fate == SIM_ACCEPTED && letter->accepted >> sim_leaves[leaf].by & 1 &&
+                trip->copies[leaf] + trip->failed[leaf] == 0)
+                return false;
+    }
+    return true;
+}
+
 bool sim_trips_judge(struct sim_trips *t)
 {
     for (size_t i = 0; i < t->ledger.count; i++)
