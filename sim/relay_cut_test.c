@@ -93,10 +93,8 @@ static void cut_everywhere(const char *name, unsigned at, unsigned hosts, size_t
         for (size_t way = 0; way < ROWS(ways); way++)
             try_cut(&(struct cut){ at, hosts, n, { ways[way], n + 1 } }, &tally, false);
     }
-    printf("%s: %" PRIu64 " cuts in %zu operations, %" PRIu64 " letters, %" PRIu64 " delivered, %" PRIu64
-           " reports, %" PRIu64 " told of delay, %" PRIu64 " duplicates explained\n",
-           name, tally.cuts, ops.count, tally.sums.accepted, tally.sums.delivered, tally.sums.reports,
-           tally.sums.delays, tally.sums.duplicates);
+    printf("%s, %zu operations, %" PRIu64 " cuts: ", name, ops.count, tally.cuts);
+    sim_sums_print(&tally.sums);
     assert_true(tally.cuts > 0);
 }
 

@@ -30,8 +30,7 @@ static void test_every_mix(void **state)
     assert_int_equal(sums.delivered, 4 * 32);
     assert_int_equal(sums.reports, 3 * 32);
     assert_int_equal(sums.duplicates, 0);
-    printf("%u letters, %u delivered, %u reports, %u told of delay\n", (unsigned)sums.accepted,
-           (unsigned)sums.delivered, (unsigned)sums.reports, (unsigned)sums.delays);
+    sim_sums_print(&sums);
     pair_end(&p);
 }
 

@@ -1,5 +1,6 @@
 #include "sim/trips.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,4 +190,11 @@ void sim_trips_sum(struct sim_trips *t, struct sim_sums *sums)
             sums->delays += trip->delayed[leaf];
         }
     }
+}
+
+void sim_sums_print(const struct sim_sums *sums)
+{
+    printf("%" PRIu64 " letters, %" PRIu64 " delivered, %" PRIu64 " reports, %" PRIu64 " told of delay, %" PRIu64
+           " duplicates explained\n",
+           sums->accepted, sums->delivered, sums->reports, sums->delays, sums->duplicates);
 }

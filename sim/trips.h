@@ -53,5 +53,6 @@ bool sim_trips_count_report(struct sim_trips *trips, struct view file);
 bool sim_trips_complete(struct sim_trips *trips); /* nothing is missing of what was accepted */
 bool sim_trips_judge(struct sim_trips *trips);    /* when all is at rest */
 void sim_trips_sum(struct sim_trips *trips, struct sim_sums *sums);
+void sim_sums_print(const struct sim_sums *sums); /* a line */
 
 #endif
