@@ -242,14 +242,6 @@ void pair_fault_ends(struct pair *p)
     sim_stored(p->observer, pair_disk(p, THERE), find_there, p);
 }
 
-void pair_fault_any(struct pair *p)
-{
-    pair_fault_begins(p);
-    for (uint32_t i = 0; i < p->trips.ledger.count; i++)
-        for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++)
-            open_window(p, i, leaf);
-}
-
 /* ---- going on ---- */
 
 static bool is_up(struct pair *p, unsigned host)

@@ -80,7 +80,7 @@ static void test_every_end(void **state)
     (void)state;
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct sim_sums sums = { 0 };
-        for (uint64_t at = i; at < rows[i].bytes; at += 3)
+        for (uint64_t at = i; at < rows[i].bytes; at += 5)
             break_at(at, rows[i].how, rows[i].back, &sums, false);
         printf("%s: ", rows[i].name);
         sim_sums_print(&sums);

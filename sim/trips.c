@@ -124,7 +124,7 @@ static bool is_taken(const struct sim_letter *letter, const struct sim_trip *tri
     return letter->fate == SIM_ACCEPTED || (letter->fate == SIM_UNKNOWN && traces > 0);
 }
 
-static const char *fault_of(const struct sim_trip *trip, unsigned leaf, bool due)
+static const char *fault_of(const struct sim_trip *trip, unsigned breaks, unsigned leaf, bool due)
 {
     bool reported = sim_leaves[leaf].end == SIM_REPORTED;
     unsigned copies = trip->copies[leaf], failed = trip->failed[leaf];
@@ -138,7 +138,7 @@ static const char *fault_of(const struct sim_trip *trip, unsigned leaf, bool due
         return reported ? "delivered to nobody" : "reported, and could be delivered";
     if (failed > 1 || trip->delayed[leaf] > 1)
         return "reported twice";
-    return copies > 1 + trip->windows[leaf] ? "a copy too many" : NULL;
+    return copies > 1 + trip->windows[leaf] + breaks ? "a copy too many" : NULL;
 }
 
 static bool judge(struct sim_trips *t, const struct sim_letter *letter)
@@ -146,7 +146,7 @@ static bool judge(struct sim_trips *t, const struct sim_letter *letter)
     const struct sim_trip *trip = sim_trip(t, letter->number);
     bool taken = is_taken(letter, trip);
     for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++) {
-        const char *fault = fault_of(trip, leaf, taken && letter->accepted >> sim_leaves[leaf].by & 1);
+        const char *fault = fault_of(trip, t->breaks, leaf, taken && letter->accepted >> sim_leaves[leaf].by & 1);
         char text[200];
         if (!fault)
             continue;

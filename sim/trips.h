@@ -36,6 +36,7 @@ struct sim_trips {
     struct sim_ledger ledger;
     struct sim_trip *trips; /* by number of the letter */
     size_t cap;
+    unsigned breaks; /* links between the hosts that broke: each may be a window for any letter */
 };
 
 struct sim_sums {
