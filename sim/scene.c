@@ -25,7 +25,7 @@ const char *__lsan_default_options(void)
 
 const char *__lsan_default_suppressions(void)
 {
-    return "leak:src/spool/\nleak:src/gonetsd/jobs.c\n";
+    return "leak:src/spool/\nleak:src/gonetsd/jobs.c\nleak:src/gonetsd/marks.c\nleak:src/gonetsd/reports.c\n";
 }
 
 /* ---- telling ---- */

@@ -196,7 +196,7 @@ static bool run(uint64_t seed, bool loud, struct sum *sum, char error[512])
     while (sent < SENDERS_MAX)
         send(&c, sent++);
     bool good = sim_finish(&c.sim);
-    snprintf(error, 512, "%s", c.sim.ledger.error);
+    snprintf(error, 512, "%.400s", c.sim.ledger.error);
     sum->seeds++;
     sum->faults += c.faults;
     sum->letters += c.sim.ledger.count;

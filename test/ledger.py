@@ -107,14 +107,17 @@ class Sender:
             if line[3:4] != b"-":
                 return int(line[:3])
 
+    def pick(self):
+        """Boxes for a new message."""
+        return self.random.sample(sorted(self.ledger.boxes), self.random.randint(*self.recipients))
+
     def next_try(self):
         self.count += 1
         old, token = self.again, f"t{self.number}-{self.count}"
         if old:
             boxes, size, previous = old.wanted, old.size, old.token
         else:
-            boxes = self.random.sample(sorted(self.ledger.boxes), self.random.randint(*self.recipients))
-            size, previous = self.random.randint(*self.sizes), None
+            boxes, size, previous = self.pick(), self.random.randint(*self.sizes), None
         self.again = Try(token, previous, boxes, boxes, size, time.time())
         self.ledger.tries[token] = self.again
         return self.again
@@ -171,9 +174,11 @@ class Ledger:
     async def load(self):
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
         self.started.set()
+        await asyncio.gather(self.read_mail(), *(sender.run() for sender in self.senders()))
+
+    def senders(self):
         styles = [style for style, (count, *_) in STYLES.items() for _ in range(count * SENDERS // 100)]
-        senders = [Sender(self, number, style).run() for number, style in enumerate(styles)]
-        await asyncio.gather(self.read_mail(), *senders)
+        return [Sender(self, number, style) for number, style in enumerate(styles)]
 
     async def read_mail(self):
         while not self.stopping.is_set():
@@ -293,11 +298,14 @@ def events(server, name):
             yield json.loads(line)
 
 
+def time_of(event):
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+
+
 def delivered_events(server):
     found = collections.defaultdict(list)
     for event in events(server, "delivered"):
-        when = datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
-        found[event["id"], event["to"]].append(when)
+        found[event["id"], event.get("to")].append(time_of(event))
     return found
 
 

@@ -8,6 +8,7 @@ import subprocess
 from server import ROOT
 
 DATASYNC, SYNC, SYNCFS = 1, 2, 4
+ALL = -(1 << 30) - 1  # for fail_in
 SIZE = 4096
 FIELDS = {"calls": "I", "delay_us": "I", "fail_in": "i", "failed": "I", "count": "I", "role": "20s", "path": "256s"}
 OFFSETS = {name: struct.calcsize("<" + "".join(list(FIELDS.values())[:i])) for i, name in enumerate(FIELDS)}

@@ -53,7 +53,7 @@ class Strange:
         return answer(command) if callable(answer) else answer
 
     def talk(self, connection):
-        with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rwb") as stream:
             session = {"path": None, "recipients": []}
             if not self.say(stream, "greeting", b"", b"220 strange.example ESMTP"):
                 return

@@ -96,10 +96,10 @@ def test_what_try_prints(tmp_path):
 def test_wrong_words(words, said):
     """A wrong word is named, with a hint at the help, and exit status 64."""
     status, text = run(*words)
-    assert status == 64 and said in text and "help" in text and len(text.splitlines()) <= 10
+    assert status == 64 and said in text and "help" in text and len(text.splitlines()) <= 20
 
 
-@pytest.mark.parametrize("command", ["try", "serve", "check", "send", "spool"])
+@pytest.mark.parametrize("command", ["try", "serve", "check", "send", "spool", "route", "reload", "status"])
 def test_help(command):
     """Each subcommand explains itself on one screen."""
     status, text = run(command, "--help")
@@ -219,15 +219,24 @@ SPOOL = "spool %(spool)s\nworkers 1\nsegment 1M\n"
 
 
 def test_first_example():
-    """The manual's server for the accounts of a machine: who has one is known, others and other domains are not."""
-    text = moved(examples()[0].replace("%", "%%"), {"*:25": "127.0.0.1:%(port)d"}) + SPOOL
-    with serving(text) as server, server.client() as c:
+    """The manual's server for the accounts of a machine: who has one is known, or an alias, and others are not; the machine
+    itself writes to everybody."""
+    text = moved(examples()[0].replace("%", "%%"), {"*:25": "127.0.0.1:%(port)d", "/etc/aliases": "%(dir)s/aliases"}) + SPOOL
+    with shared_folder() as shared:
+        folder = folder_of_nobody(shared / "s")
+        (folder / "aliases").write_text("info: nobody\n")
+        with Server(folder, text, user="nobody") as server:
+            use_first_example(server)
+            assert server.stop() == 0
+
+
+def use_first_example(server):
+    with server.client() as c:
         c.reply()
-        for line in ("EHLO client.example", "MAIL FROM:<me@far.example>", "RCPT TO:<nobody@example.org>"):
+        for line in ("EHLO client.example", "MAIL FROM:<me@far.example>", "RCPT TO:<nobody@example.org>", "RCPT TO:<info@example.org>"):
             assert c.say(line)[0] == 250
         assert c.say("RCPT TO:<no-such-account@example.org>") == (550, ["5.1.1 no such mailbox here"])
-        code, lines = c.say("RCPT TO:<nobody@example.net>")
-        assert code == 550 and lines[0].startswith("5.7.1 relaying denied")
+        assert c.say("RCPT TO:<nobody@example.net>")[0] == 250
 
 
 def test_second_example():

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from server import Server, folder_of_nobody, shared_folder, wait_for
-from slow_sync import DATASYNC, SYNC, SYNCFS, SlowSync
+from slow_sync import ALL, DATASYNC, SYNC, SYNCFS, SlowSync
 
 CONFIG = """hostname mx.example.org
 workers 1
@@ -231,3 +231,36 @@ def test_failed_sync(role, calls, from_start, domain, numbers):
     print(*[trial.line() for trial in trials], sep="\n")
     assert [f"{t.line()}: {text}" for t in trials for text in t.complaints()] == []
     assert sum(trial.failed for trial in trials) > len(trials) / 2
+
+
+def test_syncs_fail_for_long(folder):
+    """H135: while every sync of smtpd fails, nobody is told 250, the disk does not fill up, and tries are few; when it is over the
+    client that waited hears 451, new mail is taken, and nothing of what failed is ever delivered."""
+    def segments():
+        return len(list((server.spool / "segments").iterdir()))
+
+    slow = SlowSync(folder)
+    with Server(folder, CONFIG, env=slow.env) as server, server.client() as waiting:
+        assert server.client().mail(b"Subject: before\r\n\r\n", "you@maildir.example")[0] == 250
+        wait_for(lambda: server.events("delivered"), 10, "delivery")
+        before = segments()
+        slow.calls, slow.role, slow.fail_in = DATASYNC, "smtpd", ALL
+        assert waiting.begin("you@maildir.example")[0] == 354
+        waiting.send(b"Subject: failed\r\n\r\n.\r\n")
+        time.sleep(8)
+        assert segments() <= before + 4 and slow.failed <= 8
+        waiting.socket.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            waiting.reply()
+        slow.fail_in = 0
+        waiting.socket.settimeout(20)
+        assert waiting.reply()[0] == 451
+        again = wait_for(lambda: server.client().mail(b"Subject: after\r\n\r\n", "you@maildir.example")[0] == 250, 20, "a 250")
+        assert again
+        wait_for(lambda: len(server.events("delivered")) == 2, 20, "delivery")
+        assert server.stop() == 0, server.log()
+        server.start()
+        time.sleep(1)
+        mails = [path.read_bytes() for path in (folder / "mail" / "box" / "new").iterdir()]
+        assert len(mails) == 2 and not any(b"failed" in mail for mail in mails)
+        print(f"{slow.failed} syncs failed in 8 s; {before} segments before, {segments()} after")

@@ -91,6 +91,10 @@ static bool parse_relay(struct conf_parser *p, struct conf_action *action)
     action->port = CONF_SMTP_PORT;
     if (!conf_more(p))
         return true;
+    if (p->word.kind == CONF_WORD && view_has(p->word.text, '.')) {
+        conf_say_bad(p, &p->word, "lacks a word before it: write relay via HOST");
+        return false;
+    }
     int option = conf_choose(p, options);
     return option == 0 ? parse_via(p, action) : option == 1 && conf_parse_port(p, &action->port);
 }

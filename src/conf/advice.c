@@ -107,10 +107,19 @@ static bool takes_postmaster(const struct conf_action *action, struct view local
     return conf_table_find(action->users, local) || conf_table_find(action->users, address);
 }
 
+static bool listens_to_others(const struct conf *conf)
+{
+    const struct conf_listen *listen = conf->listens;
+    while (listen && address_is_loopback(&listen->address))
+        listen = listen->next;
+    return listen != NULL;
+}
+
+/* From whoever can come. */
 static bool is_accepted(const struct conf *conf, struct view local, struct view domain, struct view address)
 {
     static const struct address stranger = { .ip = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 1 }, .set = true };
-    const struct conf_match *match = conf_match_find(conf, &stranger, domain);
+    const struct conf_match *match = conf_match_find(conf, listens_to_others(conf) ? &stranger : NULL, domain);
     return match && takes_postmaster(match->action, local, address);
 }
 

@@ -182,7 +182,7 @@ const struct conf_action *conf_action_find(const struct conf *conf, struct view 
  */
 const struct conf_entry *conf_alias_find(const struct conf_action *action, struct view local, struct view address);
 /* Takes the next address off the value of such an entry: "local@domain", or a local part alone, which is one at the
- * host name. false: no more. */
+ * recipient's domain. false: no more. */
 bool conf_alias_next(struct view *rest, struct view *address);
 /* First match wins; NULL: no rule takes it (550 5.7.1 relaying denied) or a rule rejects it.
  * client: NULL for mail of our own (reports, members of aliases): as from the machine itself.

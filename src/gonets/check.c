@@ -59,7 +59,10 @@ static int show(const struct conf *conf, const struct options *options)
 static int check(const struct options *options, struct os *os)
 {
     struct conf conf;
-    int code = gonets_read_conf(os, options->file, &conf) ? show(&conf, options) : GONETS_CONFIG;
+    bool good = gonets_read_conf(os, options->file, &conf);
+    if (good)
+        gonets_say_errors(conf.warnings, "warning: ");
+    int code = good ? show(&conf, options) : GONETS_CONFIG;
     conf_free(&conf);
     return code;
 }

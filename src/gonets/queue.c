@@ -276,7 +276,14 @@ int gonets_queue(int argc, char **argv)
 int gonets_mailq(int argc, char **argv)
 {
     char list[] = "list";
-    char *const words[] = { argv[0], list, NULL };
-    (void)argc;
-    return gonets_queue(2, (char **)(uintptr_t)words);
+    char **words = calloc((size_t)argc + 2, sizeof *words);
+    if (!words)
+        return GONETS_OS;
+    words[0] = argv[0];
+    words[1] = list;
+    for (int i = 1; i < argc; i++)
+        words[i + 1] = argv[i];
+    int code = gonets_queue(argc + 1, words);
+    free(words);
+    return code;
 }

@@ -10,7 +10,7 @@
 #define CONTROL_NAME  "control"
 #define ANSWER_US_MAX UINT64_C(30000000)
 
-static void say_errors(const struct conf_error *error, const char *kind)
+void gonets_say_errors(const struct conf_error *error, const char *kind)
 {
     char memory[CONF_ERROR_MAX];
     for (; error; error = error->next) {
@@ -25,10 +25,7 @@ bool gonets_read_conf(struct os *os, const char *file, struct conf *conf)
     struct conf_files files = { os, 0 };
     struct conf_source source = conf_files_source(&files);
     const struct conf_error *errors = conf_parse(conf, view_of(file), &source);
-    if (errors)
-        say_errors(errors, "");
-    else
-        say_errors(conf->warnings, "warning: ");
+    gonets_say_errors(errors, "");
     return !errors;
 }
 
@@ -56,7 +53,7 @@ int gonets_find_spool(struct os *os, const struct gonets_server *server, struct 
     buffer_add_char(path, 0);
     bool good = !path->full && (!errors || conf.hostname.len); /* else it was hardly read */
     if (!good)
-        say_errors(errors, "");
+        gonets_say_errors(errors, "");
     conf_free(&conf);
     return good ? GONETS_OK : GONETS_CONFIG;
 }

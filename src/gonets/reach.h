@@ -14,7 +14,9 @@ struct gonets_server {
     const char *spool;   /* or so; NULL: by the configuration */
 };
 
-/* Reads a configuration; what is wrong with it, and the warnings, go to standard error. false: it is no good. The
+/* Each on a line of standard error, behind `kind`. */
+void gonets_say_errors(const struct conf_error *error, const char *kind);
+/* Reads a configuration; what is wrong with it goes to standard error. false: it is no good. The
  * configuration is to be freed in both cases. */
 bool gonets_read_conf(struct os *os, const char *file, struct conf *conf);
 

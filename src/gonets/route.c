@@ -55,6 +55,19 @@ static void begin_item(struct route *r)
     r->listed = true;
 }
 
+static void begin_list(struct route *r, const char *name)
+{
+    begin_item(r);
+    buffer_addf(&r->out, "\"%s\":[", name);
+    r->listed = false;
+}
+
+static void end_list(struct route *r)
+{
+    buffer_add_char(&r->out, ']');
+    r->listed = true;
+}
+
 static void add_text(struct route *r, const char *name, struct view text)
 {
     if (r->json) {
@@ -105,21 +118,16 @@ static const struct conf_match *walk_rules(struct route *r)
 {
     const struct conf_match *match = r->conf.matches;
     const struct address *client = r->has_client ? &r->client : NULL;
-    if (r->json) {
-        begin_item(r);
-        buffer_add_text(&r->out, "\"passed\":[");
-        r->listed = false;
-    }
+    if (r->json)
+        begin_list(r, "passed");
     for (; match; match = match->next) {
         enum conf_fit fit = conf_match_fit(&r->conf, match, client, r->to.domain);
         if (fit == CONF_FITS)
             break;
         add_rule(r, "passed", match, reason(fit));
     }
-    if (r->json) {
-        buffer_add_char(&r->out, ']');
-        r->listed = true;
-    }
+    if (r->json)
+        end_list(r);
     return match;
 }
 
@@ -131,23 +139,40 @@ static int refused(struct route *r, const char *why)
     return GONETS_DATA;
 }
 
+static void add_hop(struct route *r, struct view hop, bool first)
+{
+    if (!r->json) {
+        add_text(r, first ? "next" : "or", hop);
+        return;
+    }
+    begin_item(r);
+    add_json(&r->out, hop);
+}
+
+static void add_exchangers(struct route *r, uint16_t port)
+{
+    char memory[512];
+    struct buffer text = BUFFER_OF(memory);
+    if (!view_starts(r->to.domain, VIEW("[")))
+        buffer_add_text(&text, "MX of ");
+    buffer_addf(&text, "%.*s, port %u", VIEW_FORMAT(r->to.domain), port);
+    add_hop(r, buffer_view(&text), true);
+}
+
 static int show_hops(struct route *r, const struct conf_action *action)
 {
     char memory[512];
+    if (r->json)
+        begin_list(r, "next");
     for (const struct conf_hop *hop = action->hops; hop; hop = hop->next) {
         struct buffer text = BUFFER_OF(memory);
         conf_hop_add(&text, hop);
-        add_text(r, hop == action->hops ? "next" : "or", buffer_view(&text));
+        add_hop(r, buffer_view(&text), hop == action->hops);
     }
-    if (action->hops)
-        return GONETS_OK;
-    struct buffer text = BUFFER_OF(memory);
-    if (view_starts(r->to.domain, VIEW("[")))
-        buffer_addf(&text, "%.*s", VIEW_FORMAT(r->to.domain));
-    else
-        buffer_addf(&text, "MX of %.*s", VIEW_FORMAT(r->to.domain));
-    buffer_addf(&text, ", port %u", action->port);
-    add_text(r, "next", buffer_view(&text));
+    if (!action->hops)
+        add_exchangers(r, action->port);
+    if (r->json)
+        end_list(r);
     return GONETS_OK;
 }
 

@@ -276,6 +276,13 @@ static int send_message(struct sendmail *s, int argc, char **argv)
     return gonets_submit(&submission);
 }
 
+static int list_queue(const struct sendmail *s, char **argv)
+{
+    char option[] = "-c";
+    char *words[] = { argv[0], option, (char *)(uintptr_t)s->options.config, NULL };
+    return gonets_mailq(s->options.config ? 3 : 1, words);
+}
+
 static int act(struct sendmail *s, int argc, char **argv)
 {
     switch (s->options.mode) {
@@ -283,7 +290,7 @@ static int act(struct sendmail *s, int argc, char **argv)
     case 'm':
         return send_message(s, argc, argv);
     case 'p':
-        return gonets_mailq(1, argv);
+        return list_queue(s, argv);
     case 'q': /* the server sees to its queue, */
     case 'i': /* and reads the tables of aliases itself */
         return GONETS_OK;

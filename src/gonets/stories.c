@@ -31,37 +31,52 @@ static struct gonets_story *need_story(struct gonets_stories *s, const struct ma
     return NULL;
 }
 
-/* The one that is to be written over, or a new one at the end. */
-static struct gonets_note *need_note(struct gonets_stories *s, struct gonets_story *story,
-                                     const struct spool_event *event)
+/* By time: a log that was compacted may tell of the past behind what came later. */
+static void insert_note(struct gonets_story *story, struct gonets_note *note)
 {
-    struct gonets_note *note = s->history ? NULL : story->first;
+    struct gonets_note **place = &story->first;
+    if (story->last && story->last->wall_us <= note->wall_us)
+        place = &story->last->next;
+    while (*place && (*place)->wall_us <= note->wall_us)
+        place = &(*place)->next;
+    note->next = *place;
+    *place = note;
+    if (!note->next)
+        story->last = note;
+}
+
+static struct gonets_note *find_note(const struct gonets_story *story, const struct spool_event *event)
+{
+    struct gonets_note *note = story->first;
     while (note && (note->kind != event->kind || note->recipient != event->recipient))
         note = note->next;
-    if (note)
-        return note;
-    note = arena_alloc(&s->arena, sizeof *note);
-    if (!note)
-        return NULL;
-    *(story->last ? &story->last->next : &story->first) = note;
-    story->last = note;
     return note;
+}
+
+static void fill_note(struct gonets_note *note, const struct spool_event *event, struct view tags)
+{
+    note->kind = event->kind;
+    note->recipient = event->recipient;
+    note->wall_us = event->wall_us;
+    queue_event_unpack(tags, &note->event); /* as far as it can be read */
 }
 
 static void take_event(void *ctx, const struct spool_event *event)
 {
     struct gonets_stories *s = ctx;
     struct gonets_story *story = need_story(s, &event->id);
-    struct gonets_note *note = story ? need_note(s, story, event) : NULL;
+    struct gonets_note *old = story && !s->history ? find_note(story, event) : NULL;
+    if (old && old->wall_us > event->wall_us)
+        return;
+    struct gonets_note *note = old ? old : arena_alloc(&s->arena, sizeof *note);
     struct view tags = arena_copy(&s->arena, event->tags);
-    if (!note || !tags.at) {
+    if (!story || !note || !tags.at) {
         s->failed = true;
         return;
     }
-    note->kind = event->kind;
-    note->recipient = event->recipient;
-    note->wall_us = event->wall_us;
-    queue_event_unpack(tags, &note->event); /* as far as it can be read */
+    fill_note(note, event, tags);
+    if (!old)
+        insert_note(story, note);
 }
 
 static void take_message(void *ctx, const struct spool_message *message, struct os_file *file)

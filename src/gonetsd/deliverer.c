@@ -4,6 +4,7 @@
 #include "gonetsd/qmgr.h"
 
 #define CONTENTS_IDLE_MAX 8 /* segments without jobs that a deliverer keeps open, to be used again */
+#define CRASHES_MAX       5 /* ends of smtp processes that a recipient may have been part of; then it is held */
 #define CREDIT_MAX        65536
 
 /* A segment that the deliverer has a handle of. */
@@ -125,10 +126,11 @@ struct job *deliverer_give(struct deliverer *by, const struct spool_place *place
 {
     struct content *c = open_content(by, place->segment);
     struct job *job = c ? malloc(sizeof *job) : NULL;
-    if (!job || !ipc_send(&by->ipc, frame)) {
+    if (!job || !ipc_add(&by->ipc, frame)) {
         free(job);
         return NULL;
     }
+    os_later(by->qmgr->os, &by->qmgr->flush);
     *job = (struct job){ .by = by, .segment = place->segment, .begun_us = os_now_us(by->qmgr->os) };
     list_init(&job->recipients);
     list_append(&by->jobs, &job->link);
@@ -169,22 +171,45 @@ void deliverer_kept(struct qmgr *qmgr, enum ipc_role role, uint32_t instance, co
     struct buffer frame = BUFFER_OF(memory);
     struct deliverer *by = role ? deliverer_find(qmgr, role, instance) : NULL;
     ipc_kept_pack(&frame, &(struct ipc_kept){ *id, recipient });
-    if (by && ipc_is_open(&by->ipc))
-        ipc_send(&by->ipc, buffer_view(&frame));
+    if (by && ipc_add(&by->ipc, buffer_view(&frame)))
+        os_later(qmgr->os, &qmgr->flush);
 }
 
-/* What it was working on is given out again: whether it delivered is not known (hazards O2, an uncertain window). */
+void deliverers_flush(void *ctx)
+{
+    struct qmgr *qmgr = ctx;
+    list_each(link, &qmgr->deliverers)
+        ipc_flush(&list_entry(link, struct deliverer, link)->ipc);
+}
+
+/* Whether it delivered is not known (hazards O2, an uncertain window), so it is given out again. Who was there at
+ * several such ends may be their cause: it goes alone, and in the end no more (H144). The workers of local are counted
+ * by local. */
+static void give_again(struct deliverer *by, struct queue_recipient *r)
+{
+    struct qmgr *qmgr = by->qmgr;
+    const struct queue_event event = { .text = VIEW("processes of role smtp ended with this message in their hands") };
+    queue_slot(r->message, queue_number(r))->job = NULL;
+    r->crashes += by->role == IPC_SMTP && !qmgr->stopping;
+    if (r->crashes < 2) {
+        queue_set_first(&qmgr->queue, r);
+    } else if (r->crashes < CRASHES_MAX) {
+        queue_defer(&qmgr->queue, r, os_now_us(qmgr->os));
+    } else {
+        mark_log(qmgr, r, QUEUE_EVENT_HELD, &event);
+        event_note(&qmgr->log, "alarm", event.text);
+        mark(qmgr, r, QUEUE_EVENT_HELD, &event, VIEW_NONE, (struct mark_from){ 0 });
+        queue_set(&qmgr->queue, r, QUEUE_HELD);
+    }
+}
+
 static void take_back(struct deliverer *by)
 {
-    struct queue *queue = &by->qmgr->queue;
     while (!list_empty(&by->jobs)) {
         struct job *job = list_entry(by->jobs.next, struct job, link);
-        while (!list_empty(&job->recipients)) {
-            struct queue_recipient *r = list_entry(job->recipients.next, struct queue_recipient, link);
-            queue_slot(r->message, queue_number(r))->job = NULL;
-            queue_set_first(queue, r);
-        }
-        queue_end(queue, job->destination, QUEUE_ENDED_SO);
+        while (!list_empty(&job->recipients))
+            give_again(by, list_entry(job->recipients.next, struct queue_recipient, link));
+        queue_end(&by->qmgr->queue, job->destination, QUEUE_ENDED_SO);
         free_job(job);
     }
 }

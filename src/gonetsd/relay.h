@@ -35,6 +35,7 @@
 #define RELAY_HEAD_MAX           (16u << 20)          /* bytes of one envelope */
 #define RELAY_AHEAD_MAX          (16u << 20)          /* bytes of messages that are read before they have a session */
 #define RELAY_MEMORY_MAX         (256u << 20)         /* bytes of all messages that are being sent */
+#define RELAY_CREDIT_MAX         65536                /* recipients at a time, whatever the configuration says */
 #define RELAY_READS_MAX          64                   /* messages read with one request */
 #define RELAY_IO_MAX             (128u << 10)
 
@@ -92,9 +93,9 @@ struct relay_job {
     /* The message, once it is read. */
     enum relay_read read;
     char *record;
-    size_t record_len;
-    bool over;  /* only the end of its reading is waited for */
-    bool whole; /* all of it is in the record, and its checksums are right */
+    size_t record_len, record_cap; /* what was read of it; what was asked for */
+    bool over;                     /* only the end of its reading is waited for */
+    bool whole;                    /* all of it is in the record, and its checksums are right */
     struct spool_message message;
     char reverse_path[SMTP_PATH_MAX];
     /* The attempt. */
@@ -196,7 +197,7 @@ struct relay {
     struct map recipients, destinations, questions;
     uint64_t last_ticket;
     uint32_t owed_credit;
-    struct os_task say_credit;
+    struct os_task say;            /* credit and results, at the end of the turn */
     struct list woken;             /* destinations */
     struct list short_of_sessions; /* destinations that wait for the end of any session */
     struct os_task work;
@@ -211,7 +212,7 @@ struct relay {
     bool stopping;
     /* reading */
     struct os_queue *queue;
-    struct list wanted; /* jobs */
+    struct list wanted, cold; /* jobs; cold: what they want is not in memory */
     bool reading;
     struct os_op ops[RELAY_READS_MAX];
     struct relay_job *being_read[RELAY_READS_MAX];
@@ -230,6 +231,7 @@ void relay_timer_clear(struct relay *relay, struct relay_timer *timer);
 void relay_end_when_idle(struct relay *relay);
 
 /* relay_job.c */
+uint64_t relay_job_max(const struct relay *relay);             /* recipients at a time */
 bool relay_job_take(struct relay *relay, struct unpack *body); /* a job of qmgr; false: malformed */
 bool relay_job_kept(struct relay *relay, struct unpack *body); /* a result is durable; the same */
 void relay_job_say_all(struct relay *relay);                   /* all results, to a new qmgr */
@@ -283,7 +285,8 @@ void relay_destination_wake(struct relay_destination *d);
 void relay_destination_work(void *relay);                              /* task */
 struct relay_job *relay_destination_next(struct relay_destination *d); /* for a session that is free; NULL: none */
 void relay_destination_is_us(struct relay_destination *d, size_t target);
-void relay_destination_renew_all(struct relay *relay); /* what is known of them is no longer true: a new configuration */
+void relay_destination_renew_all(
+    struct relay *relay); /* what is known of them is no longer true: a new configuration */
 void relay_destination_free_all(struct relay *relay);
 
 /* relay_session.c */

@@ -152,47 +152,65 @@ static bool parse(struct relay_job *job, uint64_t got)
     return whole != DAMAGED;
 }
 
+static void on_read(struct relay_job *job, const struct os_op *op)
+{
+    bool good = op->status == OS_OK && parse(job, op->value);
+    job->read = good ? RELAY_READ : RELAY_UNREADABLE;
+    if (job->over)
+        relay_job_release(job);
+    else if (job->session)
+        relay_session_go(job->session);
+    else if (!good)
+        relay_job_unreadable(job);
+}
+
 static void on_read_all(void *ctx)
 {
     struct relay *relay = ctx;
     relay->reading = false;
-    for (size_t i = 0; i < relay->read_count; i++) {
-        struct relay_job *job = relay->being_read[i];
-        const struct os_op *op = &relay->ops[i];
-        bool good = op->status == OS_OK && parse(job, op->value);
-        job->read = good ? RELAY_READ : RELAY_UNREADABLE;
-        if (job->over)
-            relay_job_release(job);
-        else if (job->session)
-            relay_session_go(job->session);
-        else if (!good)
-            relay_job_unreadable(job);
-    }
-    if (!list_empty(&relay->wanted))
-        relay_content_run(relay);
+    for (size_t i = 0; i < relay->read_count; i++)
+        on_read(relay->being_read[i], &relay->ops[i]);
+    relay_content_run(relay);
 }
 
-static void add_read(struct relay *relay, struct relay_job *job)
+static struct os_op read_op(const struct relay_job *job, enum os_op_kind kind)
 {
-    relay->ops[relay->read_count] = (struct os_op){ .kind = OS_READ,
-                                                    .file = &job->content->file,
-                                                    .offset = job->place.offset,
-                                                    .buf = job->record,
-                                                    .len = job->record_len };
-    relay->being_read[relay->read_count++] = job;
+    return (struct os_op){ .kind = kind,
+                           .file = &job->content->file,
+                           .offset = job->place.offset,
+                           .buf = job->record,
+                           .len = job->record_cap };
 }
 
-/* All that is wanted by the end of a turn is read with one request: waking the reading thread costs more than reading a
- * message that is in the cache. */
+/* Mail that just came in is still in memory: to wake the reading thread for it would cost far more than to read it. */
+static void read_cached(struct relay *relay)
+{
+    struct list *link;
+    while ((link = list_pop(&relay->wanted))) {
+        struct relay_job *job = list_entry(link, struct relay_job, reading);
+        struct os_op op = read_op(job, OS_READ_CACHED);
+        os_run_ops(relay->os, &op, 1);
+        if (op.status == OS_AGAIN)
+            list_append(&relay->cold, &job->reading);
+        else
+            on_read(job, &op);
+    }
+}
+
+/* The rest is read with one request, as many as it takes; those that are left over wait for the next. */
 void relay_content_run(void *ctx)
 {
     struct relay *relay = ctx;
     struct list *link;
-    if (relay->reading || list_empty(&relay->wanted))
+    read_cached(relay);
+    if (relay->reading || list_empty(&relay->cold))
         return;
     relay->read_count = 0;
-    while (relay->read_count < RELAY_READS_MAX && (link = list_pop(&relay->wanted)))
-        add_read(relay, list_entry(link, struct relay_job, reading));
+    while (relay->read_count < RELAY_READS_MAX && (link = list_pop(&relay->cold))) {
+        struct relay_job *job = list_entry(link, struct relay_job, reading);
+        relay->ops[relay->read_count] = read_op(job, OS_READ);
+        relay->being_read[relay->read_count++] = job;
+    }
     relay->reading = true;
     relay->request = (struct os_request){ relay->ops, relay->read_count, on_read_all, relay, NULL };
     os_submit(relay->queue, &relay->request);
@@ -211,7 +229,7 @@ void relay_content_read(struct relay_job *job)
         job->read = RELAY_NO_MEMORY;
         return;
     }
-    job->record_len = len;
+    job->record_cap = len;
     job->read = RELAY_READING;
     relay->memory += len;
     list_append(&relay->wanted, &job->reading);
@@ -223,7 +241,7 @@ void relay_content_forget(struct relay_job *job)
     list_remove(&job->reading);
     if (!job->record)
         return;
-    job->relay->memory -= job->record_len;
+    job->relay->memory -= job->record_cap;
     free(job->record);
     job->record = NULL;
 }

@@ -17,8 +17,8 @@ struct relay_verdict relay_verdict_local(enum ipc_outcome outcome, unsigned code
 static void say_result(struct relay *relay, struct relay_recipient *r)
 {
     r->done = true;
-    if (r->frame)
-        ipc_send(&relay->qmgr, (struct view){ r->frame, r->frame_len });
+    if (r->frame && ipc_add(&relay->qmgr, (struct view){ r->frame, r->frame_len }))
+        os_later(relay->os, &relay->say);
 }
 
 /* Writes its frame, which is kept until qmgr needs it no more. Without memory for it the recipient stays open, and qmgr
@@ -72,7 +72,7 @@ static struct relay_recipient *find_recipient(struct relay *relay, const struct 
 static void owe_credit(struct relay *relay)
 {
     relay->owed_credit++;
-    os_later(relay->os, &relay->say_credit);
+    os_later(relay->os, &relay->say);
 }
 
 static void free_job(struct relay_job *job)
@@ -183,6 +183,12 @@ static void begin(struct relay_job *job, const struct ipc_relay_job *m)
         relay_job_finish(job, &v);
 }
 
+uint64_t relay_job_max(const struct relay *relay)
+{
+    uint64_t max = relay->role.conf.limits.relay_jobs_max;
+    return max < RELAY_CREDIT_MAX ? max : RELAY_CREDIT_MAX;
+}
+
 bool relay_job_take(struct relay *relay, struct unpack *body)
 {
     struct ipc_relay_job m;
@@ -193,7 +199,7 @@ bool relay_job_take(struct relay *relay, struct unpack *body)
     if (count == 0 || relay->stopping)
         return true;
     struct relay_content *content = relay_content_find(relay, m.segment);
-    if (!content || relay->recipients.count + count > relay->role.conf.limits.relay_jobs_max)
+    if (!content || relay->recipients.count + count > relay_job_max(relay))
         return false;
     struct relay_job *job = new_job(relay, &m, count, path_bytes);
     if (!job)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/test.h"
+#include "gonetsd/relay.h"
 #include "gonetsd/roles.h"
 
 static const char config[] = "hostname mx.own.example\n"
@@ -165,11 +166,12 @@ static void open_server(struct stage *stage, unsigned n)
     static const char *const names[STAGE_SERVERS] = { "mx1.example", "mx2.example", "mx3.example", "mx4.example" };
     struct stage_server *server = &stage->servers[n];
     struct mem_host *host = mem_host_new(stage->scene.world, names[n]);
-    char ip[32];
+    char ip[32], ip6[32];
     struct address at = { 0 }, bound;
     snprintf(ip, sizeof ip, "192.0.2.%u", n + 1);
-    assert_true(mem_host_add_address(host, ip) && address_parse_ip(view_of(ip), &at));
-    at.port = 25;
+    snprintf(ip6, sizeof ip6, "2001:db8::%u", n + 1);
+    assert_true(mem_host_add_address(host, ip) && mem_host_add_address(host, ip6));
+    assert_true(address_parse(VIEW("*:25"), &at));
     server->name = names[n];
     server->os = mem_process_new(host);
     list_init(&server->connections);
@@ -373,6 +375,7 @@ void stage_open(struct stage *stage)
     memset(stage, 0, sizeof *stage);
     scene_open(&stage->scene, 3);
     mem_host_add_address(stage->scene.host, "192.0.2.100");
+    mem_host_add_address(stage->scene.host, "2001:db8::100");
     mem_host_set_roles(stage->scene.host, roles, ROWS(roles));
     for (unsigned n = 0; n < STAGE_SERVERS; n++)
         open_server(stage, n);
@@ -393,8 +396,24 @@ void stage_open(struct stage *stage)
     assert_int_equal(stage->credit, 1000);
 }
 
+/* Whatever happened, once every result is kept nothing of it is left but sessions (O6). */
+static void check_books(struct stage *stage)
+{
+    struct os *os = mem_host_process(stage->scene.host, "smtp", 0);
+    const struct relay *relay = os ? mem_process_object(os) : NULL;
+    if (relay && relay->recipients.count == 0)
+        assert_true(relay->memory == 0 && relay->busy == 0 && relay->questions.count == 0);
+}
+
+uint64_t stage_credit(struct stage *stage)
+{
+    const struct relay *relay = mem_process_object(mem_host_process(stage->scene.host, "smtp", 0));
+    return stage->credit + relay->owed_credit;
+}
+
 void stage_close(struct stage *stage)
 {
+    check_books(stage);
     for (unsigned n = 0; n < STAGE_SERVERS; n++)
         close_server(&stage->servers[n]);
     ipc_close(&stage->supervisor);

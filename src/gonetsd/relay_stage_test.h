@@ -49,7 +49,8 @@ struct stage {
     struct stage_server servers[STAGE_SERVERS]; /* at 192.0.2.1, .2 ... */
 };
 
-/* 192.0.2.1 and so on have good servers; mx1.example to mx4.example are their names; dest.example has mx1 as its MX. */
+/* 192.0.2.1 and so on, which are 2001:db8::1 and so on too, have good servers; mx1.example to mx4.example are their
+ * names; dest.example has mx1 as its MX. */
 void stage_open(struct stage *stage);
 void stage_close(struct stage *stage);
 void stage_run(struct stage *stage, uint64_t s);
@@ -63,7 +64,8 @@ void stage_mx(struct stage *stage,
 void stage_job(struct stage *stage, unsigned n, const char *action, const char *domain, uint32_t first, unsigned count);
 void stage_store(struct stage *stage, unsigned n, const char *content); /* from me@own.example */
 void stage_type(struct stage *stage, enum ipc_type type);
-void stage_server_down(struct stage *stage, unsigned n);                   /* connections are refused */
+void stage_server_down(struct stage *stage, unsigned n); /* connections are refused */
+uint64_t stage_credit(struct stage *stage);              /* given so far, or about to be with the next packet */
 unsigned stage_heard(const struct stage_server *server, const char *text); /* how often */
 
 #endif

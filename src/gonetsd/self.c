@@ -79,9 +79,30 @@ static void misconfigured(struct qmgr *qmgr, struct queue_recipient *r, struct v
 {
     char memory[400];
     struct buffer text = BUFFER_OF(memory);
-    buffer_add_text(&text, "an alias names a file, a program, a list of lists, or no address at all: ");
+    buffer_add_text(&text, "an alias names what is no address: ");
     buffer_add_safe(&text, bad, 200);
     wait(qmgr, r, reply_of(451, 4, 3, 5, buffer_view(&text)));
+}
+
+/* Where addresses without a domain are: beside the alias. */
+static struct view domain_beside(const struct qmgr *qmgr, const struct queue_recipient *r)
+{
+    struct view path = queue_path(r->message, queue_number(r));
+    size_t at = view_find_last(path, '@');
+    return at < path.len ? view_slice(path, at + 1, path.len) : qmgr->role.conf.hostname;
+}
+
+static void no_memory(struct qmgr *qmgr, struct queue_recipient *r)
+{
+    wait(qmgr, r, reply_of(451, 4, 3, 0, VIEW("out of memory for the members of an alias")));
+}
+
+static void replace(struct qmgr *qmgr, struct queue_recipient *r, const struct queue_alias *alias, struct arena *arena)
+{
+    if (alias->dropped)
+        event_note(&qmgr->log, "alias-loop", VIEW("an alias leads back to one on its way; that way is left out"));
+    if (!mark_expansion(qmgr, r, alias, arena))
+        no_memory(qmgr, r);
 }
 
 static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view value)
@@ -89,15 +110,12 @@ static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view val
     struct arena arena;
     struct queue_alias alias;
     arena_init(&arena, 4096, EXPANSION_MEMORY_MAX);
-    switch (queue_alias_expand(r->message, queue_number(r), value, qmgr->role.conf.hostname, &arena, &alias)) {
+    switch (queue_alias_expand(r->message, queue_number(r), value, domain_beside(qmgr, r), &arena, &alias)) {
     case QUEUE_ALIAS_OK:
-        if (alias.dropped)
-            event_note(&qmgr->log, "alias-loop", VIEW("an alias leads back to one on its way; that way is left out"));
-        if (mark_expansion(qmgr, r, &alias, &arena))
-            break;
-        /* fall through */
+        replace(qmgr, r, &alias, &arena);
+        break;
     case QUEUE_ALIAS_NO_MEMORY:
-        wait(qmgr, r, reply_of(451, 4, 3, 0, VIEW("out of memory for the members of an alias")));
+        no_memory(qmgr, r);
         break;
     case QUEUE_ALIAS_LOOP:
         fail(qmgr, r, VIEW("the alias leads only to itself, or to too many others one after the other"));
@@ -105,7 +123,7 @@ static void expand(struct qmgr *qmgr, struct queue_recipient *r, struct view val
     case QUEUE_ALIAS_TOO_MANY:
         fail(qmgr, r, VIEW("the alias stands for too many recipients"));
         break;
-    case QUEUE_ALIAS_UNSUPPORTED:
+    case QUEUE_ALIAS_NO_ADDRESS:
         misconfigured(qmgr, r, alias.bad);
         break;
     }

@@ -65,9 +65,9 @@ static bool read_conf(struct setup *s, struct os *os, const struct supervisor_op
     if (!o->config)
         write_try(&try_text, o);
     const struct conf_error *errors = conf_parse(&s->conf, view_of(o->config ? o->config : "try"), &source);
-    say_errors(s, os, errors ? errors : s->conf.warnings);
     if (!errors)
         return true;
+    say_errors(s, os, errors);
     *exit_code = EX_CONFIG;
     return false;
 }

@@ -44,16 +44,25 @@ void relay_timer_clear(struct relay *relay, struct relay_timer *timer)
 
 /* ---- the link to qmgr ---- */
 
-static void say_credit(void *ctx)
+/* Credit alone is worth no packet, which wakes qmgr, as long as it has most of what it may have. */
+static bool worth_saying(const struct relay *relay)
+{
+    return relay->owed_credit > 0 && !relay->stopping &&
+           (relay->qmgr.bundled > 0 || relay->owed_credit * UINT64_C(4) >= relay_job_max(relay));
+}
+
+static void say_all(void *ctx)
 {
     struct relay *relay = ctx;
     char memory[8];
     struct buffer frame = BUFFER_OF(memory);
-    if (!relay->owed_credit || relay->stopping || !ipc_is_open(&relay->qmgr))
-        return;
-    ipc_credit_pack(&frame, relay->owed_credit);
-    if (ipc_send(&relay->qmgr, buffer_view(&frame)))
-        relay->owed_credit = 0;
+    if (worth_saying(relay)) {
+        ipc_credit_pack(&frame, relay->owed_credit);
+        if (ipc_add(&relay->qmgr, buffer_view(&frame)))
+            relay->owed_credit = 0;
+    }
+    ipc_flush(&relay->qmgr);
+    relay_end_when_idle(relay);
 }
 
 static bool take_frame(struct relay *relay, uint8_t type, struct unpack *body, struct os_handle *handle)
@@ -97,14 +106,14 @@ static void on_qmgr_gone(void *ctx)
 
 static void link_qmgr(struct relay *relay, struct os_link *link)
 {
-    uint64_t jobs_max = relay->role.conf.limits.relay_jobs_max;
+    uint64_t jobs_max = relay_job_max(relay);
     ipc_close(&relay->qmgr);
     ipc_open(&relay->qmgr, relay->os, link, &(struct ipc_owner){ relay, on_qmgr_frame, on_qmgr_room, on_qmgr_gone });
     role_say_hello(&relay->qmgr, IPC_SMTP, relay->role.instance);
     relay_content_renounce_all(relay);
     relay_job_say_all(relay);
     relay->owed_credit = relay->recipients.count < jobs_max ? (uint32_t)(jobs_max - relay->recipients.count) : 0;
-    say_credit(relay);
+    say_all(relay);
 }
 
 /* ---- the role ---- */
@@ -147,7 +156,8 @@ static void on_count(void *ctx, struct ipc_counts *counts)
 
 void relay_end_when_idle(struct relay *relay)
 {
-    if (relay->stopping && relay->busy == 0 && (ipc_ready(&relay->qmgr) || !ipc_is_open(&relay->qmgr)))
+    if (relay->stopping && relay->busy == 0 && !relay->say.waiting &&
+        (ipc_ready(&relay->qmgr) || !ipc_is_open(&relay->qmgr)))
         os_stop(relay->os, 0);
 }
 
@@ -175,7 +185,7 @@ static void init(struct relay *relay, struct os *os, const uint8_t seed[16])
     relay->os = os;
     relay->log = (struct event_log){ os, false, "smtp" };
     relay->alarm_us = OS_NEVER;
-    relay->say_credit = (struct os_task){ say_credit, relay, NULL, false };
+    relay->say = (struct os_task){ say_all, relay, NULL, false };
     relay->work = (struct os_task){ relay_destination_work, relay, NULL, false };
     relay->bury = (struct os_task){ relay_session_bury, relay, NULL, false };
     relay->read_task = (struct os_task){ relay_content_run, relay, NULL, false };
@@ -187,6 +197,7 @@ static void init(struct relay *relay, struct os *os, const uint8_t seed[16])
     list_init(&relay->idle);
     list_init(&relay->dead);
     list_init(&relay->wanted);
+    list_init(&relay->cold);
     map_init(&relay->recipients, seed);
     map_init(&relay->destinations, seed);
     map_init(&relay->questions, seed);

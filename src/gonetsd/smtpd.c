@@ -21,15 +21,20 @@ static void send_segment(struct smtpd *smtpd, enum ipc_type type, enum spool_kin
     ipc_send(&smtpd->qmgr, buffer_view(&frame));
 }
 
+static void look_after_starving(struct smtpd *smtpd)
+{
+    if (smtpd->starve_due_us != OS_NEVER)
+        return;
+    smtpd->starve_due_us = os_now_us(smtpd->os) + STARVE_US;
+    smtpd_arm(smtpd);
+}
+
 static void on_need(void *ctx, enum spool_kind kind, unsigned count)
 {
     struct smtpd *smtpd = ctx;
     char memory[16];
     struct buffer frame = BUFFER_OF(memory);
-    if (smtpd->starve_due_us == OS_NEVER) {
-        smtpd->starve_due_us = os_now_us(smtpd->os) + STARVE_US;
-        smtpd_arm(smtpd);
-    }
+    look_after_starving(smtpd);
     ipc_need_pack(&frame, &(struct ipc_need){ (uint8_t)kind, count });
     ipc_send(&smtpd->qmgr, buffer_view(&frame));
 }
@@ -73,6 +78,8 @@ static void on_trouble(void *ctx, bool ok, struct view text)
 {
     struct smtpd *smtpd = ctx;
     event_note(&smtpd->log, ok ? "spool-recovered" : "spool-failed", text);
+    if (!ok)
+        look_after_starving(smtpd);
 }
 
 /* It comes also from inside of a session's own call to the spool, while that session's input lies in the worker's

@@ -440,13 +440,9 @@ static bool add_child(struct supervisor *sv, enum ipc_role role, uint32_t instan
 
 /* ---- the supervisor ---- */
 
-/* Sending takes less of a processor than receiving, which makes messages durable. */
 static unsigned count_of(const struct supervisor *sv, enum ipc_role role)
 {
-    unsigned workers = sv->setup.workers;
-    if (role == IPC_SMTP)
-        return workers > 1 ? workers / 2 : 1;
-    return role == IPC_SMTPD ? workers : 1;
+    return role == IPC_SMTPD || role == IPC_SMTP ? sv->setup.workers : 1;
 }
 
 static bool add_children(struct supervisor *sv)

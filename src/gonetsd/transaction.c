@@ -6,7 +6,7 @@
 #include "mail/received.h"
 
 static const struct smtp_reply no_memory = SMTP_REPLY_INIT(452, 4, 3, 1, "out of memory for this message, try again later");
-static const struct smtp_reply no_space = SMTP_REPLY_INIT(452, 4, 3, 1, "no room for new mail at the moment, try again later");
+static const struct smtp_reply no_space = SMTP_REPLY_INIT(452, 4, 3, 1, "new mail cannot be stored at the moment: no room, or a disk in trouble; try again later");
 static const struct smtp_reply not_stored = SMTP_REPLY_INIT(451, 4, 3, 0, "the message could not be stored safely, try again later");
 
 static struct transaction *new_transaction(struct session *s)

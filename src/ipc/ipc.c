@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A packet of several frames: this byte, then the frames, each as pack_view() writes it. */
+#define BUNDLE     255
+#define BUNDLE_MAX 32768
+
 struct waiting {
     struct list link;
     size_t len;
@@ -25,6 +29,13 @@ static void drop_waiting(struct ipc *ipc)
     ipc->waiting_bytes = 0;
 }
 
+static void drop_bundle(struct ipc *ipc)
+{
+    free(ipc->bundle.at);
+    ipc->bundle = (struct buffer){ 0 };
+    ipc->bundled = 0;
+}
+
 static void shut(struct ipc *ipc)
 {
     if (!ipc->link)
@@ -32,6 +43,7 @@ static void shut(struct ipc *ipc)
     os_link_close(ipc->link);
     ipc->link = NULL;
     drop_waiting(ipc);
+    drop_bundle(ipc);
 }
 
 static void tell_gone(void *ctx)
@@ -65,6 +77,7 @@ struct os_link *ipc_detach(struct ipc *ipc)
     os_link_watch(link, 0, NULL, NULL);
     ipc->link = NULL;
     drop_waiting(ipc);
+    drop_bundle(ipc);
     return link;
 }
 
@@ -102,9 +115,8 @@ static bool keep(struct ipc *ipc, struct view frame)
     return true;
 }
 
-bool ipc_send(struct ipc *ipc, struct view frame)
+static bool send_packet(struct ipc *ipc, struct view frame)
 {
-    assert(frame.len > 0 && frame.len <= OS_FRAME_MAX);
     if (!ipc_is_open(ipc))
         return false;
     if (!list_empty(&ipc->waiting))
@@ -117,8 +129,45 @@ bool ipc_send(struct ipc *ipc, struct view frame)
     return status == OS_OK;
 }
 
+void ipc_flush(struct ipc *ipc)
+{
+    struct view packet = buffer_view(&ipc->bundle);
+    if (ipc->bundled == 1)
+        packet = view_slice(packet, 1 + sizeof(uint32_t), packet.len); /* alone it goes as it is */
+    if (ipc->bundled)
+        send_packet(ipc, packet);
+    buffer_clear(&ipc->bundle);
+    ipc->bundled = 0;
+}
+
+bool ipc_send(struct ipc *ipc, struct view frame)
+{
+    assert(frame.len > 0 && frame.len <= OS_FRAME_MAX);
+    ipc_flush(ipc);
+    return send_packet(ipc, frame);
+}
+
+bool ipc_add(struct ipc *ipc, struct view frame)
+{
+    size_t room = 1 + sizeof(uint32_t) + frame.len;
+    assert(frame.len > 0);
+    if (!ipc_is_open(ipc))
+        return false;
+    if (!ipc->bundle.at && room <= BUNDLE_MAX)
+        buffer_init(&ipc->bundle, malloc(BUNDLE_MAX), BUNDLE_MAX);
+    if (room > buffer_room(&ipc->bundle))
+        ipc_flush(ipc);
+    if (room > BUNDLE_MAX || !ipc->bundle.at)
+        return ipc_send(ipc, frame);
+    if (ipc->bundled++ == 0)
+        pack_u8(&ipc->bundle, BUNDLE);
+    pack_view(&ipc->bundle, frame);
+    return true;
+}
+
 bool ipc_send_handle(struct ipc *ipc, struct view frame, const struct os_handle *handle)
 {
+    ipc_flush(ipc);
     if (!ipc_is_open(ipc))
         return false;
     enum os_status status = list_empty(&ipc->waiting) ? os_link_send(ipc->link, frame, handle) : OS_AGAIN;
@@ -155,6 +204,30 @@ static void flush(struct ipc *ipc)
         ipc->owner.room(ipc->owner.ctx);
 }
 
+static void take_frame(struct ipc *ipc, struct view frame, struct os_handle *handle)
+{
+    struct unpack body = unpack_of(frame);
+    uint8_t type = unpack_u8(&body);
+    ipc->owner.frame(ipc->owner.ctx, type, &body, handle);
+}
+
+static void take_packet(struct ipc *ipc, struct view packet, struct os_handle *handle)
+{
+    struct unpack bundle = unpack_of(packet);
+    struct os_handle none = { .kind = OS_HANDLE_NONE };
+    if (unpack_u8(&bundle) != BUNDLE) {
+        take_frame(ipc, packet, handle);
+        return;
+    }
+    while (bundle.rest.len && ipc_is_open(ipc)) {
+        struct view frame = unpack_view(&bundle);
+        if (bundle.bad)
+            ipc_end(ipc);
+        else
+            take_frame(ipc, frame, &none);
+    }
+}
+
 static bool receive(struct ipc *ipc, char *memory)
 {
     struct buffer frame;
@@ -167,9 +240,7 @@ static bool receive(struct ipc *ipc, char *memory)
         ipc_end(ipc);
         return false;
     }
-    struct unpack body = unpack_of(buffer_view(&frame));
-    uint8_t type = unpack_u8(&body);
-    ipc->owner.frame(ipc->owner.ctx, type, &body, &handle);
+    take_packet(ipc, buffer_view(&frame), &handle);
     if (handle.kind != OS_HANDLE_NONE)
         os_handle_close(&handle);
     return true;

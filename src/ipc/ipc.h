@@ -27,6 +27,8 @@ struct ipc {
     size_t waiting_bytes;
     bool wants_room, ended;
     struct os_task end_task;
+    struct buffer bundle; /* frames of ipc_add; no memory before the first */
+    unsigned bundled;
 };
 
 void ipc_open(struct ipc *ipc, struct os *os, struct os_link *link, const struct ipc_owner *owner);
@@ -38,6 +40,10 @@ bool ipc_is_open(const struct ipc *ipc);
 bool ipc_ready(const struct ipc *ipc);
 /* Sends or queues a frame; false: the link is closed or ended. */
 bool ipc_send(struct ipc *ipc, struct view frame);
+/* The same, but it may go out with others in one packet, which costs both sides far less than a packet for each: by
+ * ipc_flush() at the latest, which the caller sees to at the end of the turn. Order is kept, also among the other calls. */
+bool ipc_add(struct ipc *ipc, struct view frame);
+void ipc_flush(struct ipc *ipc);
 /* With a handle: at once or not at all (false: try again when room() came). The handle stays the caller's. */
 bool ipc_send_handle(struct ipc *ipc, struct view frame, const struct os_handle *handle);
 /* Ends the link because of what the other side did; gone() comes later in this turn. */

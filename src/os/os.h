@@ -166,6 +166,8 @@ enum os_op_kind {
     OS_OPEN_DIR,   /* dir, name -> *opened_dir; never through a symbolic link in its last part: OS_IS_LINK */
     OS_CLOSE,      /* *file, set to NULL; its failure counts (quota) */
     OS_READ,       /* *file, offset, buf, len -> value: bytes read, fewer only at the end of the file */
+    OS_READ_CACHED, /* OS_READ of what needs no disk, else OS_AGAIN (perhaps also at the end of the file): never waits, so that
+                       os_run_ops may do it in a loop */
     OS_WRITE,      /* *file, offset, slices: all of it or an error -> value: bytes written */
     OS_COMMIT,     /* OS_WRITE, then data durable, as one operation */
     OS_SYNC_DATA,  /* *file: data durable (fdatasync) */

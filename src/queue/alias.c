@@ -5,24 +5,18 @@
 
 struct expansion {
     const struct queue_message *message;
-    uint32_t number;
-    struct view hostname;
+    uint32_t ancestors[QUEUE_ALIAS_DEPTH_MAX + 1]; /* the alias itself first */
+    unsigned depth;
+    struct view domain; /* of addresses without one */
     struct arena *arena;
     struct map known;
     struct queue_alias *alias;
 };
 
-/* /file, |command and :include: run with rights that nobody has given yet; in quotes, too. */
-static bool is_special(struct view item)
-{
-    char first = item.at[0] == '"' && item.len > 1 ? item.at[1] : item.at[0];
-    return first == '|' || first == '/' || first == ':';
-}
-
 /* As a recipient is written after RCPT: unquoted where possible, domain in lower case. */
 static struct view canonical(const struct expansion *x, const struct smtp_path *path)
 {
-    struct view domain = path->domain.len ? path->domain : x->hostname;
+    struct view domain = path->domain.len ? path->domain : x->domain;
     struct buffer text;
     size_t cap = path->local.len + domain.len + 1;
     char *memory = arena_alloc(x->arena, cap);
@@ -36,10 +30,21 @@ static struct view canonical(const struct expansion *x, const struct smtp_path *
     return buffer_view(&text);
 }
 
+/* false: too deep. */
+static bool find_ancestors(struct expansion *x, uint32_t number)
+{
+    for (uint32_t at = number; at != QUEUE_NO_PARENT; at = queue_parent(x->message, at)) {
+        if (x->depth > QUEUE_ALIAS_DEPTH_MAX)
+            return false;
+        x->ancestors[x->depth++] = at;
+    }
+    return true;
+}
+
 static bool is_ancestor(const struct expansion *x, uint32_t number)
 {
-    for (uint32_t at = x->number; at != QUEUE_NO_PARENT; at = queue_parent(x->message, at))
-        if (at == number)
+    for (unsigned i = 0; i < x->depth; i++)
+        if (x->ancestors[i] == number)
             return true;
     return false;
 }
@@ -47,18 +52,10 @@ static bool is_ancestor(const struct expansion *x, uint32_t number)
 /* Further up than the alias itself: that would go round for ever. */
 static bool leads_back(const struct expansion *x, struct view path)
 {
-    for (uint32_t at = queue_parent(x->message, x->number); at != QUEUE_NO_PARENT; at = queue_parent(x->message, at))
-        if (view_equal_nocase(queue_path(x->message, at), path))
+    for (unsigned i = 1; i < x->depth; i++)
+        if (view_equal_nocase(queue_path(x->message, x->ancestors[i]), path))
             return true;
     return false;
-}
-
-static bool is_too_deep(const struct expansion *x)
-{
-    unsigned depth = 0;
-    for (uint32_t at = x->number; at != QUEUE_NO_PARENT; at = queue_parent(x->message, at))
-        depth++;
-    return depth > QUEUE_ALIAS_DEPTH_MAX;
 }
 
 static bool know(struct expansion *x, struct view path)
@@ -84,8 +81,8 @@ static enum queue_alias_result take(struct expansion *x, struct view item)
 {
     struct smtp_path path;
     x->alias->bad = item;
-    if (is_special(item) || smtp_mailbox_parse(item, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path) != SMTP_PATH_OK)
-        return QUEUE_ALIAS_UNSUPPORTED;
+    if (smtp_mailbox_parse(item, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path) != SMTP_PATH_OK)
+        return QUEUE_ALIAS_NO_ADDRESS;
     struct view whole = canonical(x, &path);
     if (!whole.at)
         return QUEUE_ALIAS_NO_MEMORY;
@@ -118,12 +115,12 @@ static enum queue_alias_result take_all(struct expansion *x, struct view value)
 }
 
 enum queue_alias_result queue_alias_expand(const struct queue_message *m, uint32_t number, struct view value,
-                                           struct view hostname, struct arena *arena, struct queue_alias *alias)
+                                           struct view domain, struct arena *arena, struct queue_alias *alias)
 {
-    struct expansion x = { .message = m, .number = number, .hostname = hostname, .arena = arena, .alias = alias };
+    struct expansion x = { .message = m, .domain = domain, .arena = arena, .alias = alias };
     x.known.seed[0] = get_u64(m->item.id.at + MAIL_ID_SIZE - 8); /* random, and unknown to who wrote the addresses */
     *alias = (struct queue_alias){ 0 };
-    if (is_too_deep(&x))
+    if (!find_ancestors(&x, number))
         return QUEUE_ALIAS_LOOP;
     enum queue_alias_result result = take_all(&x, value);
     map_free(&x.known);

@@ -9,10 +9,10 @@
 #define QUEUE_ALIAS_MAX       10000 /* recipients of one message, with those that aliases made */
 
 enum queue_alias_result {
-    QUEUE_ALIAS_OK,          /* perhaps none: all are recipients already */
-    QUEUE_ALIAS_LOOP,        /* it leads to nobody but itself, or too deep: 5.4.6 */
-    QUEUE_ALIAS_TOO_MANY,    /* 5.4.6 */
-    QUEUE_ALIAS_UNSUPPORTED, /* a file, a program, or no address: the administrator's to put right, so 451 4.3.5 */
+    QUEUE_ALIAS_OK,         /* perhaps none: all are recipients already */
+    QUEUE_ALIAS_LOOP,       /* it leads to nobody but itself, or too deep: 5.4.6 */
+    QUEUE_ALIAS_TOO_MANY,   /* 5.4.6 */
+    QUEUE_ALIAS_NO_ADDRESS, /* the administrator's to put right, so 451 4.3.5 */
     QUEUE_ALIAS_NO_MEMORY,
 };
 
@@ -20,12 +20,12 @@ struct queue_alias {
     struct view *paths; /* in the arena */
     uint32_t count;
     uint32_t dropped; /* led back to an alias on the way */
-    struct view bad;  /* QUEUE_ALIAS_UNSUPPORTED: what is meant */
+    struct view bad;  /* QUEUE_ALIAS_NO_ADDRESS: what is meant */
 };
 
-/* value: of an alias table; addresses without a domain are at hostname. Recipients that the message has already are
+/* value: of an alias table; addresses without a domain are at `domain`. Recipients that the message has already are
  * left out. The message is warm. */
 enum queue_alias_result queue_alias_expand(const struct queue_message *message, uint32_t number, struct view value,
-                                           struct view hostname, struct arena *arena, struct queue_alias *alias);
+                                           struct view domain, struct arena *arena, struct queue_alias *alias);
 
 #endif

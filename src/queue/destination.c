@@ -50,6 +50,7 @@ static struct queue_destination *new_destination(struct queue *q, enum queue_kin
     d->window = kind == QUEUE_RELAY ? QUEUE_WINDOW : UINT16_MAX;
     if (kind == QUEUE_RELAY && d->window > q->settings.window_max)
         d->window = (uint16_t)q->settings.window_max;
+    d->worker = UINT16_MAX;
     list_init(&d->ready);
     list_init(&d->turn);
     list_init(&d->walk);

@@ -140,6 +140,7 @@ struct queue_message *queue_add(struct queue *q, const struct spool_message *sto
         return NULL;
     queue_set_age(m, now_us, age_us);
     new_recipients(m, 0);
+    q->open += m->recipient_count;
     return m;
 }
 
@@ -185,6 +186,8 @@ static void change(struct queue *q, struct queue_recipient *r, enum queue_state 
     r->state = (uint8_t)state;
     m->busy_count += (uint32_t)is_busy(state) - (uint32_t)is_busy(before);
     m->open_count += (uint32_t)(before == QUEUE_DONE) - (uint32_t)(state == QUEUE_DONE);
+    q->open += (uint64_t)(before == QUEUE_DONE) - (uint64_t)(state == QUEUE_DONE);
+    q->working += (uint64_t)(state == QUEUE_WORKING) - (uint64_t)(before == QUEUE_WORKING);
     if (state == QUEUE_READY)
         destination_line_up(q, r, first);
     if (m->busy_count == 0)

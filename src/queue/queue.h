@@ -1,7 +1,7 @@
 /* The queue in memory: which recipient of which message is to be served next, by whom, and when. No I/O; what is true
  * for ever lies in the spool, and this is built from it.
  *
- * A message costs about 150 bytes: its envelope is here only while it is warm, that is while one of its recipients is
+ * A message costs about 170 bytes: its envelope is here only while it is warm, that is while one of its recipients is
  * being served or soon will be, and is read again from the spool when the next attempt comes. Recipients stand in line
  * at their destination; destinations that may go take turns. Nothing here takes time in proportion to all that is
  * queued: what does is done in slices. */
@@ -47,6 +47,7 @@ struct queue_recipient {
     uint32_t due_s;                        /* QUEUE_WAITING: queue_clock() */
     uint16_t attempts;
     uint8_t state;
+    uint8_t crashes; /* the caller's: deliverers that ended with it in their hands */
 };
 
 struct queue_message {
@@ -61,7 +62,7 @@ struct queue_message {
     uint32_t open_count;     /* not QUEUE_DONE */
     uint32_t busy_count;     /* QUEUE_NEW to QUEUE_MARKING */
     struct queue_warm *warm; /* NULL: cold */
-    struct queue_expansion *expanded; /* texts of recipients that came from aliases */
+    struct queue_expansions *expanded; /* texts of recipients that came from aliases */
     struct queue_recipient *recipients;
     struct queue_recipient only; /* of most messages */
 };
@@ -85,9 +86,13 @@ struct queue_slot {
 
 /* What one alias became: recipients first .. first+count-1. */
 struct queue_expansion {
-    struct queue_expansion *next;
     uint32_t parent, first, count;
     struct queue_slot slots[];
+};
+
+struct queue_expansions {
+    uint32_t count;
+    struct queue_expansion *at[]; /* in order of `first` */
 };
 
 struct queue_destination {
@@ -102,7 +107,7 @@ struct queue_destination {
     uint16_t good;         /* jobs that went well since the window grew */
     uint8_t kind;          /* enum queue_kind */
     uint8_t failures;      /* pauses in a row */
-    uint16_t worker;       /* the caller's: who had the last job */
+    uint16_t worker;       /* the caller's: who had the last job; at first UINT16_MAX */
     char *trouble;         /* why it is paused, for lists and reports; NULL: no pause */
     uint16_t action_len, domain_len;
     char name[]; /* kind, action, NUL, domain */
@@ -126,6 +131,7 @@ struct queue {
     struct queue_settings settings;
     size_t warm_bytes;
     uint64_t seed;
+    uint64_t working, open; /* recipients with a deliverer; all that are not done */
 };
 
 bool queue_init(struct queue *queue, const uint8_t seed[16],

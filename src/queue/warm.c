@@ -82,18 +82,31 @@ void queue_cool(struct queue *q, struct queue_message *m)
 
 void message_forget_texts(struct queue_message *m)
 {
-    for (struct queue_expansion *e; (e = m->expanded);) {
-        m->expanded = e->next;
-        free(e);
+    for (uint32_t i = 0; m->expanded && i < m->expanded->count; i++)
+        free(m->expanded->at[i]);
+    free(m->expanded);
+    m->expanded = NULL;
+}
+
+/* Of those in order of their first numbers, the last that begins not behind `number`: its place and one. */
+static uint32_t place_of(const struct queue_expansions *all, uint32_t number)
+{
+    uint32_t low = 0, high = all ? all->count : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (all->at[middle]->first <= number)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    return low;
 }
 
 static struct queue_expansion *expansion_of(const struct queue_message *m, uint32_t number)
 {
-    struct queue_expansion *e = m->expanded;
-    while (e && (number < e->first || number - e->first >= e->count))
-        e = e->next;
-    return e;
+    uint32_t place = place_of(m->expanded, number);
+    struct queue_expansion *e = place ? m->expanded->at[place - 1] : NULL;
+    return e && number - e->first < e->count ? e : NULL;
 }
 
 struct queue_slot *queue_slot(const struct queue_message *m, uint32_t number)
@@ -160,11 +173,31 @@ static bool grow(struct queue *q, struct queue_message *m, uint32_t count)
     }
     uint32_t before = m->recipient_count, more = count - before;
     m->open_count += more;
+    q->open += more;
     m->busy_count += more;
     m->recipient_count = count;
     for (uint32_t i = before; i < count; i++)
         queue_set(q, &recipients[i], QUEUE_DONE);
     return true;
+}
+
+static bool has_room_for_one(struct queue_message *m)
+{
+    uint32_t count = m->expanded ? m->expanded->count : 0;
+    struct queue_expansions *all = realloc(m->expanded, sizeof *all + (count + 1) * sizeof all->at[0]);
+    if (!all)
+        return false;
+    all->count = count;
+    m->expanded = all;
+    return true;
+}
+
+static void insert(struct queue_expansions *all, struct queue_expansion *e)
+{
+    uint32_t place = place_of(all, e->first);
+    memmove(&all->at[place + 1], &all->at[place], (all->count - place) * sizeof all->at[0]);
+    all->at[place] = e;
+    all->count++;
 }
 
 static bool is_free(const struct queue_message *m, uint32_t first, uint32_t count)
@@ -183,12 +216,11 @@ bool queue_expand(struct queue *q, struct queue_message *m, uint32_t parent, uin
         !is_free(m, first, count))
         return false;
     struct queue_expansion *e = new_expansion(parent, first, paths, count);
-    if (!e || (end > m->recipient_count && !grow(q, m, end))) {
+    if (!e || !has_room_for_one(m) || (end > m->recipient_count && !grow(q, m, end))) {
         free(e);
         return false;
     }
-    e->next = m->expanded;
-    m->expanded = e;
+    insert(m->expanded, e);
     if (m->promised < end)
         m->promised = end;
     for (uint32_t i = first; i < end; i++)

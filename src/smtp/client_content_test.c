@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,11 +185,60 @@ static void dots_at_buffer_edges(void **state)
         }
 }
 
+/* H97: whoever greets us with our own name is ourselves. */
+static void notices_its_own_name(void **state)
+{
+    static const struct {
+        const char *greeting, *hello;
+        bool is_us;
+    } rows[] = {
+        { "220 x\r\n", "250 x\r\n", false },
+        { "220 y.example ESMTP\r\n", "250 x\r\n", true },
+        { "220 Y.Example\r\n", "250 x\r\n", true },
+        { "220-y.example\r\n220 x\r\n", "250 x\r\n", true },
+        { "220 x\r\n", "250 y.EXAMPLE hello\r\n", true },
+        { "220 x\r\n", "250-y.example\r\n250 HELP\r\n", true },
+        { "220 x y.example\r\n", "250 my.example\r\n", false },
+        { "220\r\n", "250\r\n", false },
+        { "220 x\r\n", "250-x\r\n250 y.example\r\n", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct smtp_client client;
+        char memory[2048];
+        struct buffer out = BUFFER_OF(memory);
+        struct view greeting = view_of(rows[i].greeting), hello = view_of(rows[i].hello);
+        assert_true(smtp_client_start(&client, VIEW("y.example"), 0));
+        assert_int_equal(smtp_client_step(&client, 0, &greeting, &out), SMTP_CLIENT_INPUT);
+        assert_int_equal(smtp_client_step(&client, 0, &hello, &out), SMTP_CLIENT_READY);
+        if (client.is_us != rows[i].is_us)
+            fail_msg("%s%s", rows[i].greeting, rows[i].hello);
+    }
+}
+
+/* As many lines as people write; never past the room. */
+static void keeps_a_long_reply(void **state)
+{
+    struct smtp_client client;
+    char memory[2048], reply[4000] = "";
+    struct buffer out = BUFFER_OF(memory);
+    (void)state;
+    assert_true(smtp_client_start(&client, VIEW("y.example"), 0));
+    for (int i = 0; i < 30; i++)
+        snprintf(reply + strlen(reply), sizeof reply - strlen(reply), "554%c5.7.1 %.*d\r\n", i == 29 ? ' ' : '-', 90,
+                 i);
+    struct view input = view_of(reply);
+    assert_int_equal(smtp_client_step(&client, 0, &input, &out), SMTP_CLIENT_CLOSE);
+    assert_int_equal(client.reply.text.len, SMTP_CLIENT_TEXT_MAX);
+    assert_int_equal(client.reply.text.at[90], '\n');
+    assert_true(smtp_client_over(&client));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_short_content),
-        cmocka_unit_test(smuggled_ends),
+        cmocka_unit_test(notices_its_own_name), cmocka_unit_test(keeps_a_long_reply),
+        cmocka_unit_test(every_short_content),  cmocka_unit_test(smuggled_ends),
         cmocka_unit_test(dots_at_buffer_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

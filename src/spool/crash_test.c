@@ -34,6 +34,12 @@ struct effort {
 
 static const struct effort quick = { 5, 4, 4, 1, 13 }, sanitized = { 3, 1, 1, 1, 67 }, deep = { 12, 200, 64, 20, 1 };
 
+/* Pairs that fill a segment each, and a log full of reports. */
+#define PAIRS "m30000,m101 m30000,m103 m30000,m105 m30000,m107 m30000,m109 m30000,m111 m30000,m113 "
+#define REPORTS                                                                                                        \
+    "m100 e0 m101,m102,m103,m104,m105,m106,m107,m108,m109,m110,m111,m112,m113,m114,m115,m116,m117 e17 "                \
+    "A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16 "
+
 static const struct script {
     const char *name, *before, *words; /* before: is not cut */
     const char *fault;                 /* sync that fails during words: "0": the first */
@@ -53,6 +59,9 @@ static const struct script {
     { "add forget", "m100 m30000 m30000", "a0 d3 a1 n d4 d2 n", NULL, 0 },
     { "add change", "m100,m200,m300", "A0 A1 A2 d3 d4", NULL, 0 },
     { "add annul", "m100,m200", "a0 e1 a1", "0", 9 },
+    { "compact", PAIRS "d0,d2,d4", "d6,d8 m9", NULL, 0 },
+    { "compacted", PAIRS "d0,d2,d4,d6,d8,d10,d12 m9", "d1 d3,d5 q n d7,d9", NULL, 0 },
+    { "compact log", REPORTS "d18 d19 d20 d21 d22 d23 d24 d25 d26", "d27 m9 A17", NULL, 0 },
     { "annul", "m100", "m200 m300", "0", 9 },
     { "annul again", "m100", "m200 m300", "01", 0 },
     { "annul large", "m100", "m40000 m300", "0", 9 },

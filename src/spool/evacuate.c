@@ -121,29 +121,10 @@ static bool put_in_place(struct copy *copy, const char *name)
     ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[0] };
     ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->free_dir, .after = &ops[1] };
     os_run_ops(store->os, ops, 3);
+    /* With a name that is perhaps not durable both may come back: the old one stays, and no other copy is made. */
+    if (ops[0].status == OS_OK && ops[2].status != OS_OK)
+        copy->from->keep = true;
     return ops[2].status == OS_OK;
-}
-
-/* Places in the old segment, and events about it, now mean the new one. */
-static void move_over(struct spool_store *store, struct segment *from, struct segment *to, uint64_t end)
-{
-    to->state = SEGMENT_SEALED;
-    to->upto = to->walk.pos = to->walk.upto = end;
-    to->live = from->live;
-    from->live = 0;
-    from->moved_to = to;
-    for (struct segment *log = NULL; (log = store_next_segment(store, log));) {
-        if (!set_has(&log->about, from->number))
-            continue;
-        set_remove(&log->about, from->number);
-        if (!set_add(&log->about, to->number))
-            log->keep = true;
-    }
-    for (size_t i = 0; i < from->annuls.count; i++)
-        if (!set_add(&to->annuls, from->annuls.at[i]))
-            to->keep = true;
-    if (!set_add(&to->annuls, from->number))
-        to->keep = true;
 }
 
 static struct segment *new_segment(struct spool_store *store, const struct segment *from)
@@ -177,7 +158,12 @@ static bool evacuate(struct spool_store *store, struct segment *from)
         store_drop_segment(store, copy.to);
         return false;
     }
-    move_over(store, from, copy.to, copy.end);
+    copy.to->state = SEGMENT_SEALED;
+    copy.to->upto = copy.to->walk.pos = copy.to->walk.upto = copy.end;
+    for (size_t i = 0; i < from->annuls.count; i++)
+        if (!set_add(&copy.to->annuls, from->annuls.at[i]))
+            copy.to->keep = true;
+    store_move_over(store, from, copy.to);
     seal_segment(store, copy.to);
     return true;
 }
@@ -185,7 +171,7 @@ static bool evacuate(struct spool_store *store, struct segment *from)
 /* A large message alone in its file stays where it is: it was synced, and nothing more will be written there. */
 static bool can_move(const struct segment *segment)
 {
-    return segment->header.kind == SPOOL_MAIL || segment->header.evacuates;
+    return (segment->header.kind == SPOOL_MAIL || segment_is_copy(segment)) && !segment->keep;
 }
 
 bool evacuate_if_needed(struct spool_store *store, struct segment *segment)

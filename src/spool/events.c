@@ -25,7 +25,7 @@ struct log_entry {
 
 static bool is_older(const struct segment *segment, const struct segment *than)
 {
-    return segment->number < than->number;
+    return segment_order(segment) < segment_order(than);
 }
 
 /* Where messages may be that were there when the log was written: a log holds none that a younger one has. */
@@ -39,6 +39,8 @@ static bool may_hold_messages(const struct segment *segment, const struct segmen
 static void log_speaks_of(struct spool_store *store, struct segment *log, uint64_t number)
 {
     struct segment *about = number ? store_resolve(store, number) : NULL;
+    if (about && !set_add(&log->said, number))
+        log->keep = true;
     if (about && about != log && !set_add(&log->about, about->number))
         log->keep = true;
     for (struct segment *each = NULL; number == 0 && (each = store_next_segment(store, each));)
@@ -98,6 +100,8 @@ static void trouble(void *ctx, bool ok, struct view text)
 {
     struct spool_store *store = ctx;
     store_alarm(store, ok ? "the log is written again: %.*s" : "the log cannot be written: %.*s", VIEW_FORMAT(text));
+    if (!ok)
+        store_retry_later(store);
 }
 
 static void room(void *ctx)

@@ -7,6 +7,7 @@ static const char *const scripts[] = {
     "m100 m200,m5000 d0 m30000 m30000 m10 d1 d2",
     "m40000 m10 m700000 d0 d1",
     "m100,m200 a0 A1 d2 e3",
+    "m30000,m101 m30000,m103 m30000,m105 m30000,m107 m30000,m109 m30000,m111 d2,d4,d6,d8,d10 m9 d12",
     "m100 n m200 q m300 d0 d1 n m5",
 };
 

@@ -75,9 +75,9 @@ void segment_header_put(char to[DATA_START], const struct segment_header *header
 
 static bool header_bounds(const struct segment_header *header)
 {
-    if (header->kind < SPOOL_MAIL || header->kind > SPOOL_LOG || header->number == 0)
+    if (header->kind < SPOOL_MAIL || header->kind > SPOOL_COLD || header->number == 0)
         return false;
-    if (header->kind == SPOOL_LARGE)
+    if (header->kind == SPOOL_LARGE || header->evacuates)
         return header->size == 0;
     return header->size >= SEGMENT_MIN && header->size <= SEGMENT_MAX && header->size % SPOOL_BLOCK == 0;
 }
@@ -98,7 +98,7 @@ static enum format_result header_get(const char *at, struct segment_header *head
                                        .evacuates = get_u64(at + 48) };
     memcpy(header->spool_id, at + 64, SPOOL_ID_SIZE);
     uint32_t kind = get_u32(at + 56);
-    header->kind = kind <= SPOOL_LOG ? (enum spool_kind)kind : 0;
+    header->kind = kind <= SPOOL_COLD ? (enum spool_kind)kind : 0;
     return sound && header_bounds(header) ? FORMAT_OK : FORMAT_BAD;
 }
 

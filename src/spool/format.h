@@ -35,7 +35,7 @@ struct segment_header {
     uint64_t number, nonce;
     uint64_t size; /* 0: it grows */
     uint64_t created_us;
-    uint64_t evacuates; /* the segment whose messages are copied here; 0: none */
+    uint64_t evacuates; /* the segment, or the first of those, that this is a copy of; 0: it is none */
     enum spool_kind kind;
     uint8_t spool_id[SPOOL_ID_SIZE];
 };

@@ -61,6 +61,7 @@ static void found_message(struct spool_store *store, struct segment *segment, co
         return;
     }
     segment->live++;
+    segment->live_bytes += message.place.head_size + message.place.content_size;
     store->owner.message(store->owner.ctx, &message);
 }
 

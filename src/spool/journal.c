@@ -113,19 +113,26 @@ void journal_forget_asked(struct journal *journal)
     journal->asked = 0;
 }
 
+static void wake(struct journal *journal)
+{
+    if (!journal->busy && !journal->idle)
+        os_later(journal->os, &journal->task);
+}
+
+void journal_try_again(struct journal *journal)
+{
+    journal->resting = false;
+    wake(journal);
+}
+
 bool journal_starve(struct journal *journal)
 {
     bool starves = list_empty(&journal->segments);
     if (starves && journal->starved)
         tell_all(&journal->waiting, false);
     journal->starved = starves;
-    return journal->asked > 0;
-}
-
-static void wake(struct journal *journal)
-{
-    if (!journal->busy && !journal->idle)
-        os_later(journal->os, &journal->task);
+    journal_try_again(journal);
+    return journal->asked > 0 || journal->trouble;
 }
 
 void journal_give(struct journal *journal, struct journal_segment *segment)
@@ -207,7 +214,8 @@ static bool add_joined(struct journal *journal, const struct journal_segment *se
     return true;
 }
 
-/* All annulments that stand out, then what waits, in order, as much as fits. False: nothing fits. */
+/* All annulments that stand out, then what waits, in order, as much as fits; in trouble the annulments alone, so that
+ * when they fail too their segment needs none. False: nothing fits. */
 static bool gather(struct journal *journal, struct journal_segment *segment)
 {
     start_group(journal, segment);
@@ -219,7 +227,7 @@ static bool gather(struct journal *journal, struct journal_segment *segment)
         list_remove(link);
         list_append(&journal->annulling_now, link);
     }
-    bool whole = list_empty(&journal->annulling);
+    bool whole = list_empty(&journal->annulling) && !journal->trouble;
     while (whole && first_waiting(journal))
         whole = add_joined(journal, segment);
     return journal->group.header.records > 0;
@@ -286,7 +294,7 @@ static void begin(void *ctx)
         end_if_quiet(journal);
         return;
     }
-    if (journal->busy || (list_empty(&journal->waiting) && list_empty(&journal->annulling)))
+    if (journal->busy || journal->resting || (list_empty(&journal->waiting) && list_empty(&journal->annulling)))
         return;
     if (gathers(journal))
         return;
@@ -328,15 +336,30 @@ static void committed(struct journal *journal, struct journal_segment *segment)
     tell_all(&journal->writing, true);
 }
 
+/* Whether its only group, of annulments, counts after a crash is all the same: it goes back as empty. Otherwise a disk
+ * that fails for hours would fill up with such segments. */
+static void give_back(struct journal *journal, struct journal_segment *segment)
+{
+    list_remove(&segment->link);
+    if (!journal->idle)
+        journal->owner.sealed(journal->owner.ctx, segment->number, segment->end);
+    journal_segment_free(segment);
+}
+
 /* The annulments of this group stand out again, and so does that of the segment that just failed. Records that were
- * never written need not wait for anything: when not even the annulment can be written they hear it now. */
+ * never written need not wait for anything: when not even the annulment can be written they hear it now, and the next
+ * try comes with journal_try_again(). */
 static void failed(struct journal *journal, struct journal_segment *segment)
 {
-    bool again = journal->trouble;
+    bool again = journal->trouble, empty = list_empty(&journal->writing) && segment->end == DATA_START;
     journal->trouble = true;
+    journal->resting = again;
     list_move_all(&journal->failed, &journal->writing);
     list_move_all(&journal->annulling, &journal->annulling_now);
-    journal_annul(journal, segment);
+    if (empty)
+        give_back(journal, segment);
+    else
+        journal_annul(journal, segment);
     if (journal->idle)
         return;
     journal->owner.trouble(journal->owner.ctx, false, view_of(os_status_text(journal->op.status)));

@@ -39,6 +39,7 @@ struct journal {
     struct os_request request;
     struct os_task task;
     bool busy, trouble;
+    bool resting;            /* in trouble for longer: until journal_try_again */
     void (*idle)(void *ctx); /* set: closing; called when nothing is under way any more */
     void *idle_ctx;
 };
@@ -55,6 +56,7 @@ void journal_segment_free(struct journal_segment *segment);        /* and closes
 void journal_give(struct journal *journal, struct journal_segment *segment);
 void journal_ask(struct journal *journal);          /* for segments, as many as are missing */
 void journal_forget_asked(struct journal *journal); /* whoever was asked is gone */
+void journal_try_again(struct journal *journal);    /* now and then while there is trouble */
 bool journal_starve(struct journal *journal);       /* see spool_writer_starve */
 void journal_go(struct journal *journal);           /* see spool_writer_go */
 bool journal_ready(const struct journal *journal);

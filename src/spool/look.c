@@ -143,7 +143,7 @@ static void look_at_footer(struct looking *looking, const struct seal *seal)
 
 static void look_into(struct looking *looking, uint64_t file_size)
 {
-    static const char *const kinds[] = { "?", "mail", "large", "log" };
+    static const char *const kinds[] = { "?", "mail", "large", "log", "cold" };
     struct view start = source_read(&looking->source, 0, DATA_START);
     struct seal seal;
     struct survey survey = { 0 };

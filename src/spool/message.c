@@ -213,6 +213,11 @@ void event_put(struct buffer *to, const struct spool_event *event)
     pack_bytes(to, event->tags);
 }
 
+void event_set_segment(char *head, uint64_t segment)
+{
+    put_u64(head + EVENT_HEAD_SIZE - 8, segment);
+}
+
 /* ---- reader ---- */
 
 void spool_reader_init(struct spool_reader *reader, const struct spool_message *message, struct view front)

@@ -29,6 +29,7 @@ char *message_head_new(const struct mail_id *id, struct view tags, struct view f
 #define EVENT_HEAD_SIZE (MAIL_ID_SIZE + 1 + 4 + 8 + 8) /* id, kind, recipient, time, segment; then the tags */
 
 void event_put(struct buffer *to, const struct spool_event *event);
+void event_set_segment(char *head, uint64_t segment);
 bool event_get(struct view head, struct spool_event *event); /* tags borrow head */
 
 #endif

@@ -89,6 +89,27 @@ static void test_unknown_version(void **state)
     expect_refusal(&rig, "another version");
 }
 
+/* What cannot be read goes to quarantine/; when that cannot be, nobody says that it did. */
+static void test_damaged_header(void **state)
+{
+    static const char zeros[SPOOL_BLOCK];
+    static const struct mem_fault fault = { .kinds = MEM_OP(OS_RENAME), .times = 1, .status = OS_IO };
+    struct rig rig;
+    (void)state;
+    for (int refused = 0; refused < 2; refused++) {
+        start(&rig, "damaged header");
+        write_at(&rig, "segments/0000000000000001", 0, zeros, sizeof(zeros));
+        if (refused)
+            mem_disk_fail_at(rig_disk(&rig), &fault);
+        rig.alarms = 0;
+        assert_true(rig_open(&rig));
+        assert_int_equal(rig.alarms, 1);
+        assert_int_equal(rig.left_alone, refused);
+        assert_int_equal(rig_count(&rig, "quarantine"), !refused);
+        rig_stop(&rig);
+    }
+}
+
 static void test_read_only(void **state)
 {
     struct rig rig;
@@ -230,13 +251,10 @@ static void test_unknown_tags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_absent_marker),
-        cmocka_unit_test(test_foreign_marker),
-        cmocka_unit_test(test_unknown_version),
-        cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_create),
-        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_absent_marker),   cmocka_unit_test(test_foreign_marker),
+        cmocka_unit_test(test_unknown_version), cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_damaged_header),  cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_create),          cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_unknown_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,11 @@ static void quarantine_file(struct spool_store *store, uint64_t number, const ch
     ops[1] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->quarantine_dir, .after = &ops[0] };
     ops[2] = (struct os_op){ .kind = OS_SYNC_DIR, .dir = store->segments_dir, .after = &ops[1] };
     os_run_ops(store->os, ops, 3);
-    store_alarm(store, "segment %s: %s; it is in quarantine/", name, why);
+    if (ops[0].status == OS_OK)
+        store_alarm(store, "segment %s: %s; it is in quarantine/", name, why);
+    else
+        store_alarm(store, "segment %s: %s, and it cannot be moved to quarantine/: %s; it is left alone", name, why,
+                    os_status_text(ops[0].status));
 }
 
 /* Only looks: a spool that must be refused is refused before anything is changed (H149). */
@@ -75,7 +79,7 @@ static bool meet_segment(void *ctx, struct view name)
     segment->state = SEGMENT_SEALED;
     segment->failed = !sound;
     struct view seal = { first + SEAL_AT, SEAL_SIZE };
-    segment->sealed = sound && seal_get(seal, &header, &segment->seal);
+    segment->sealed = segment->seal_sound = sound && seal_get(seal, &header, &segment->seal);
     return true;
 }
 
@@ -151,6 +155,22 @@ static bool survey(struct spool_store *store, struct segment *segment, bool *ann
     return ok;
 }
 
+/* `copy` has all that was in it. What is gone is known all the same, for events speak of it. */
+static struct segment *note_source(struct spool_store *store, struct segment *copy, uint64_t number)
+{
+    const struct segment_header header = { .number = number };
+    struct segment *source = store_find(store, number);
+    if (!source) {
+        source = store_add_segment(store, &header);
+        if (!source)
+            return NULL;
+        source->state = SEGMENT_GONE;
+    }
+    if (!source->moved_to || source->moved_to->number < copy->number)
+        source->moved_to = copy;
+    return source;
+}
+
 static void note_annul(struct spool_store *store, struct segment *segment, const struct record_header *record,
                        struct view raw)
 {
@@ -161,6 +181,8 @@ static void note_annul(struct spool_store *store, struct segment *segment, const
     struct segment *dead = store_find(store, number);
     if (!set_add(&segment->annuls, number))
         segment->keep = true;
+    if (segment_is_copy(segment) && end == DATA_START)
+        dead = note_source(store, segment, number);
     if (dead && (dead->annulled_at == 0 || end < dead->annulled_at))
         dead->annulled_at = end;
 }
@@ -211,17 +233,18 @@ bool recover_end_of(struct spool_store *store, struct segment *segment)
 
 /* Where a writer's last group begins is as far back as an annulment can honestly reach; a copy annuls all of its
  * original. */
-static void apply_annulment(struct spool_store *store, struct segment *segment)
+static void apply_annulment(struct segment *segment)
 {
-    if (!segment->annulled_at || segment->state == SEGMENT_HELD)
+    if (!segment->annulled_at || segment->state != SEGMENT_SEALED)
         return;
-    for (struct segment *copy = NULL; (copy = store_next_segment(store, copy));)
-        if (copy->header.evacuates == segment->number && set_has(&copy->annuls, segment->number))
-            segment->moved_to = copy;
-    segment->failed = true;
-    if (segment->moved_to)
+    if (segment->moved_to) {
+        segment->failed = segment->moved_to->header.kind == SPOOL_LARGE;
+        segment->unlink = true;
         segment->upto = DATA_START;
-    else if (segment->annulled_at >= segment->synced && segment->annulled_at < segment->upto)
+        return;
+    }
+    segment->failed = true;
+    if (segment->annulled_at >= segment->synced && segment->annulled_at < segment->upto)
         segment->upto = segment->annulled_at;
 }
 
@@ -253,8 +276,11 @@ static void drop_unreadable(struct spool_store *store)
 
 void recover_annulments(struct spool_store *store)
 {
-    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
-        apply_annulment(store, segment);
+    for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));) {
+        apply_annulment(segment);
+        while (segment->moved_to && segment->moved_to->moved_to)
+            segment->moved_to = segment->moved_to->moved_to;
+    }
 }
 
 bool recover_begin(struct spool_store *store, const struct spool_held *held, size_t held_count, struct buffer *error)

@@ -20,7 +20,7 @@ struct replay {
     struct spool_store *store;
     struct os_task task;
     enum phase phase;
-    struct segment **all; /* by number: those that were there at the start */
+    struct segment **all; /* in order: those that were there at the start */
     size_t count, at;
     struct footer footers[2]; /* of all[at] and the one after it */
     /* the segment at hand */
@@ -192,7 +192,7 @@ static bool begin_segment(struct replay *replay)
     }
     /* What has no footer gets one: its messages are noted as they come, its events change nothing. */
     if (!sound && replay->phase == MESSAGES)
-        segment->sealed = false;
+        segment->sealed = segment->seal_sound = false;
     replay->begun = true;
     return true;
 }
@@ -310,10 +310,10 @@ static void run(void *ctx)
         go_on(replay);
 }
 
-static int by_number(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
     const struct segment *const *x = a, *const *y = b;
-    return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
+    return segment_order(*x) < segment_order(*y) ? -1 : segment_order(*x) > segment_order(*y);
 }
 
 bool replay_begin(struct spool_store *store)
@@ -329,7 +329,7 @@ bool replay_begin(struct spool_store *store)
         return false;
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
         replay->all[replay->count++] = segment;
-    qsort(replay->all, replay->count, sizeof(struct segment *), by_number);
+    qsort(replay->all, replay->count, sizeof(struct segment *), by_order);
     go_on(replay);
     return true;
 }

@@ -8,7 +8,7 @@ static bool annuls_somebody(const struct spool_store *store, const struct segmen
 {
     for (size_t i = 0; i < segment->annuls.count; i++) {
         const struct segment *dead = store_find(store, segment->annuls.at[i]);
-        if (dead && dead->state != SEGMENT_MOVED)
+        if (dead && dead->state != SEGMENT_MOVED && dead->state != SEGMENT_GONE)
             return true;
     }
     return segment->keep;
@@ -51,12 +51,13 @@ static void left(struct job *job, bool ok)
         return;
     }
     uint64_t number = segment->number;
-    if (segment->moved_to) {
-        segment->state = SEGMENT_MOVED;
+    bool moved = segment->moved_to != NULL;
+    if (moved) {
+        segment->state = job->ops[0].to_dir == store->quarantine_dir ? SEGMENT_MOVED : SEGMENT_GONE;
         store_look_soon(store);
-        return;
+    } else {
+        gone(store, segment);
     }
-    gone(store, segment);
     if (job->stock)
         prepare_stock(store, number);
 }
@@ -90,12 +91,30 @@ void retire_to_quarantine(struct spool_store *store, struct segment *segment)
     leave(store, segment, store->quarantine_dir, false);
 }
 
+static bool goes_to_stock(const struct spool_store *store, const struct segment *segment)
+{
+    return segment->header.size == store->limits.segment_size && !segment->failed && !segment->unlink &&
+           store->stock.count < store->limits.free_max;
+}
+
+/* Its messages are elsewhere. Jobs that were given out before may still read here. */
+static void retire_moved(struct spool_store *store, struct segment *segment)
+{
+    bool evacuated = segment->moved_to->header.kind == SPOOL_LARGE;
+    if (!evacuated && store->owner.in_use && store->owner.in_use(store->owner.ctx, segment->number)) {
+        store_retry_later(store);
+        return;
+    }
+    bool keep = evacuated || segment->damaged, stock = !keep && goes_to_stock(store, segment);
+    leave(store, segment, keep ? store->quarantine_dir : stock ? store->free_dir : NULL, stock);
+}
+
 void retire_if_done(struct spool_store *store, struct segment *segment)
 {
     if (store->opening || store->closing || segment->users)
         return;
     if (segment->state == SEGMENT_SEALED && segment->moved_to) {
-        retire_to_quarantine(store, segment);
+        retire_moved(store, segment);
         return;
     }
     if (!may_leave(store, segment))
@@ -104,8 +123,7 @@ void retire_if_done(struct spool_store *store, struct segment *segment)
         retire_to_quarantine(store, segment);
         return;
     }
-    bool stock = segment->header.size == store->limits.segment_size && !segment->failed &&
-                 store->stock.count < store->limits.free_max;
+    bool stock = goes_to_stock(store, segment);
     leave(store, segment, stock ? store->free_dir : NULL, stock);
 }
 

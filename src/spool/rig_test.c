@@ -53,6 +53,7 @@ static void on_trouble(void *ctx, bool ok, struct view text)
     struct rig *rig = ctx;
     (void)text;
     rig->troubles += !ok;
+    rig->in_trouble = !ok;
 }
 
 static void on_room(void *ctx)
@@ -76,6 +77,7 @@ static void on_alarm(void *ctx, struct view text)
     rig->alarms++;
     for (size_t i = 0; i < text.len; i++)
         rig->damages += view_starts(view_slice(text, i, text.len), VIEW("damaged"));
+    rig->left_alone += view_ends_nocase(text, VIEW("left alone"));
     if (rig->loud)
         printf("  alarm: %.*s\n", VIEW_FORMAT(text));
 }
@@ -258,6 +260,28 @@ static void on_opened(void *ctx, bool ok, struct view error)
     rig->refused = true;
 }
 
+static bool on_live(void *ctx, const struct mail_id *id, const struct spool_place *place)
+{
+    const struct letter *letter = find(ctx, id);
+    return letter && letter->seen && !letter->forgotten &&
+           (!place || (place->segment == letter->place.segment && place->offset == letter->place.offset));
+}
+
+static void on_moved(void *ctx, const struct mail_id *id, const struct spool_place *from, const struct spool_place *to)
+{
+    struct rig *rig = ctx;
+    struct letter *letter = find(rig, id);
+    rig->moves++;
+    if (on_live(rig, id, from))
+        letter->place = *to;
+}
+
+static bool on_in_use(void *ctx, uint64_t segment)
+{
+    const struct rig *rig = ctx;
+    return rig->used && rig->used == segment;
+}
+
 static bool open_store(struct rig *rig, const struct spool_held *held, size_t held_count)
 {
     const struct spool_store_owner owner = { .ctx = rig,
@@ -266,7 +290,10 @@ static bool open_store(struct rig *rig, const struct spool_held *held, size_t he
                                              .segment = on_segment,
                                              .alarm = on_alarm,
                                              .deadline = on_deadline,
-                                             .opened = on_opened };
+                                             .opened = on_opened,
+                                             .live = on_live,
+                                             .moved = on_moved,
+                                             .in_use = on_in_use };
     const struct spool_store_limits limits = { rig->segment_size, 2, 0 };
     struct buffer error = BUFFER_OF(rig->error);
     forget_sightings(rig);
@@ -314,11 +341,13 @@ void rig_run(struct rig *rig)
     }
     /* What is tried again has its time. */
     for (int i = 0; i < 4 && rig->store && !mem_disk_is_cut(rig_disk(rig)); i++) {
-        if (rig->deadline == OS_NEVER)
+        if (rig->deadline == OS_NEVER && !rig->in_trouble)
             break;
         rig->deadline = OS_NEVER;
         mem_world_run_until(rig->world, mem_world_now_us(rig->world) + 6000000);
         spool_store_tick(rig->store);
+        if (rig->in_trouble)
+            spool_writer_starve(rig->writer);
         mem_world_run(rig->world, 60000000);
     }
 }

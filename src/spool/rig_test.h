@@ -69,9 +69,13 @@ struct rig {
     struct noted events[EVENTS_MAX];
     size_t event_count, last_event_seen;
     unsigned alarms, troubles;
+    bool in_trouble;
     unsigned damages; /* alarms that speak of damage */
+    int left_alone;   /* alarms about what could not be put away */
     bool closing, loud;
     bool opened, refused;
+    unsigned moves;                   /* messages that compaction put elsewhere */
+    uint64_t used;                    /* a job reads from this segment */
     struct spool_held late[LATE_MAX]; /* notices on their way */
     size_t late_count;
     bool slow;

@@ -36,10 +36,12 @@ void footer_note(struct segment *segment, struct view raw)
     segment->footer_len += size;
 }
 
+/* It is only a help; but without it there is no compaction. */
 static void sealed(struct job *job, bool ok)
 {
-    (void)job;
-    (void)ok; /* only a help */
+    struct segment *segment = store_find(job->store, job->number);
+    if (segment)
+        segment->seal_sound = ok && segment->seal.footer;
 }
 
 /* Seal and footer in one job: each has its checksum, so it does not matter which of them a crash leaves. */
@@ -64,6 +66,8 @@ void seal_segment(struct spool_store *store, struct segment *segment)
     segment->footer = NULL;
     segment->footer_len = segment->footer_cap = 0;
     job->memory = memory;
+    job->number = segment->number;
+    segment->seal = seal;
     job->slices[0] = (struct os_slice){ memory, SPOOL_BLOCK };
     job->slices[1] = (struct os_slice){ memory + SPOOL_BLOCK, seal.footer_size };
     segment_name(job->name, segment->number);

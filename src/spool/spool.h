@@ -18,6 +18,7 @@ enum spool_kind {
     SPOOL_MAIL = 1, /* a journal that one writer fills with groups of messages; space prepared ahead */
     SPOOL_LARGE,    /* one large message */
     SPOOL_LOG,      /* events, written by the store itself */
+    SPOOL_COLD,     /* copies of messages that wait long, made by the store itself */
 };
 
 #define SPOOL_BLOCK        4096         /* groups begin and end at multiples of it */
@@ -132,7 +133,7 @@ void spool_writer_give(struct spool_writer *writer, enum spool_kind kind, uint64
                        uint64_t size, struct os_file *file);
 /* May a message begin now? false: no segment, or trouble; answer 451/452 at MAIL. */
 bool spool_writer_ready(const struct spool_writer *writer);
-/* To be called now and then while segments are needed and do not come. What waits for one since the call before, and
+/* To be called now and then while segments are needed and do not come, and while there is trouble. What waits for one since the call before, and
  * was not written, is refused: done(false), or SPOOL_FULL for the next piece. False: none is needed. */
 bool spool_writer_starve(struct spool_writer *writer);
 /* Nobody else comes: what waits is committed now. */
@@ -192,9 +193,8 @@ struct spool_store_owner {
     /* Recovery has ended: everything that was there has come by message and event. Only from now on events may be
      * logged and messages forgotten. ok false: it cannot go on, `error` says what and what to do; close the store. */
     void (*opened)(void *ctx, bool ok, struct view error);
-    /* For compaction; live NULL: there is none. Is the message still to be delivered? place NULL: wherever it lies
-     * (asked for events about it). What is said to be dead, and was not forgotten, keeps its segment from being
-     * compacted. */
+    /* For compaction; live NULL: there is none. Is the message, which lies there, still to be delivered? One that is
+     * called dead, and was not forgotten, keeps its segment from being compacted. */
     bool (*live)(void *ctx, const struct mail_id *id, const struct spool_place *place);
     /* The message lies elsewhere now. Its old place can be read by handles and fetches that are open already, and by
      * spool_store_file while in_use says so; a place in a job on its way stays good. */

@@ -3,6 +3,15 @@
 
 #include <stdio.h>
 
+/* Most of each segment is forgotten, and a little stays. */
+#define COLD                                                                                                           \
+    "m30000,m101 m30000,m103 m30000,m105 m30000,m107 m30000,m109 m30000,m111 m30000,m113 d0,d2,d4,d6,d8,d10,d12 m9"
+/* The log fills with reports (each with an event) that are then forgotten. */
+#define LOGS                                                                                                           \
+    "m100 e0 m101,m102,m103,m104,m105,m106,m107,m108,m109,m110,m111,m112,m113,m114,m115,m116,m117,m118,m119,m120 "     \
+    "A1 A2 A3 A4 A5 A6 A7 A8 e0 A9 A10 A11 A12 A13 A14 A15 A16 A17 A18 A19 e0 d21 d22 d23 d24 d25 d26 d27 d28 d29 "    \
+    "d30 d31 d32 d33 d34 d35 d36 d37 d38"
+
 static const char *const scripts[] = {
     "m100",
     "m0",
@@ -18,6 +27,9 @@ static const char *const scripts[] = {
     "m100 q m100 d0 q d1 m5",
     "m100 o m100 o m30000 d0 d1",
     "s m100 m200 m300 f", /* the frontier moves on while it is read */
+    COLD,
+    COLD " n d1 n d3 q m50 d5 d7",
+    LOGS " n d20 m10",
     "m100 a0 d1",
     "m100,m200 a0 e1,a1 n d2 n",
     "m100,m200,m300,m400 A0 A1 A2 A3 n A4 A5 A6 A7 q m100",

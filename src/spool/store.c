@@ -81,18 +81,50 @@ struct segment *store_next_segment(const struct spool_store *store, const struct
     return of_item(map_next(&store->segments, after ? &after->item : NULL));
 }
 
-/* A segment that was evacuated lives on in its copy, which annuls it and all that it was itself a copy of. */
 struct segment *store_resolve(const struct spool_store *store, uint64_t number)
 {
     struct segment *segment = store_find(store, number);
-    while (segment && segment->moved_to)
-        segment = segment->moved_to;
-    if (segment)
-        return segment;
-    while ((segment = store_next_segment(store, segment)))
-        if (segment->header.evacuates && set_has(&segment->annuls, number))
-            return segment;
-    return NULL;
+    return segment && segment->moved_to ? segment->moved_to : segment;
+}
+
+bool segment_is_copy(const struct segment *segment)
+{
+    return segment->header.evacuates || segment->header.kind == SPOOL_COLD;
+}
+
+uint64_t segment_order(const struct segment *segment)
+{
+    bool log = segment->header.kind == SPOOL_LOG && segment->header.evacuates;
+    return log ? segment->header.evacuates : segment->number;
+}
+
+uint64_t segment_size(const struct segment *segment)
+{
+    return segment->header.size ? segment->header.size : segment->upto;
+}
+
+static void speak_of(struct segment *log, const struct segment *from, const struct segment *to)
+{
+    if (!set_has(&log->about, from->number))
+        return;
+    set_remove(&log->about, from->number);
+    if (log != to && !set_add(&log->about, to->number))
+        log->keep = true;
+}
+
+void store_move_over(struct spool_store *store, struct segment *from, struct segment *to)
+{
+    to->live += from->live;
+    to->live_bytes += from->live_bytes;
+    from->live = from->live_bytes = 0;
+    from->moved_to = to;
+    for (struct segment *each = NULL; (each = store_next_segment(store, each));) {
+        speak_of(each, from, to);
+        if (each->moved_to == from)
+            each->moved_to = to;
+    }
+    if (!set_add(&to->annuls, from->number))
+        to->keep = true;
 }
 
 struct segment *store_add_segment(struct spool_store *store, const struct segment_header *header)
@@ -124,6 +156,7 @@ void store_drop_segment(struct spool_store *store, struct segment *segment)
     list_remove(&segment->to_read);
     set_free(&segment->annuls);
     set_free(&segment->about);
+    set_free(&segment->said);
     set_free(&segment->spoiled);
     free(segment->footer);
     free(segment);
@@ -162,7 +195,8 @@ void store_retry_later(struct spool_store *store)
 
 uint64_t spool_store_deadline(const struct spool_store *store)
 {
-    return store->retry_at;
+    uint64_t compact = compact_deadline(store);
+    return compact < store->retry_at ? compact : store->retry_at;
 }
 
 static void look(void *ctx)
@@ -177,14 +211,18 @@ static void look(void *ctx)
             segment = NULL; /* the map has changed */
     retire_all(store);
     prepare_next(store);
+    compact_note(store);
 }
 
 void spool_store_tick(struct spool_store *store)
 {
+    compact_tick(store);
     if (os_now_us(store->os) < store->retry_at)
         return;
     store->retry_at = OS_NEVER;
     store->fill_refused = false;
+    if (store->journal_open)
+        journal_try_again(&store->journal);
     for (struct segment *segment = NULL; (segment = store_next_segment(store, segment));)
         if (segment->orphan)
             recover_segment(store, segment);
@@ -198,13 +236,14 @@ void spool_store_tick(struct spool_store *store)
 static void free_store(struct spool_store *store)
 {
     replay_free(store);
+    compact_free(store);
     for (struct segment *segment; (segment = store_next_segment(store, NULL));)
         store_drop_segment(store, segment);
     map_free(&store->segments);
     set_free(&store->stock);
     if (store->journal_open)
         journal_free(&store->journal);
-    struct os_queue *queues[] = { store->names_queue, store->fill_queue, store->read_queue };
+    struct os_queue *queues[] = { store->names_queue, store->fill_queue, store->read_queue, store->copy_queue };
     for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
         if (queues[i])
             os_queue_free(queues[i]);
@@ -218,7 +257,7 @@ static void free_store(struct spool_store *store)
 
 void store_end_if_quiet(struct spool_store *store)
 {
-    if (store->closing && store->jobs == 0 && !store->task.waiting && !replay_waits(store) &&
+    if (store->closing && store->jobs == 0 && !store->task.waiting && !replay_waits(store) && !compact_waits(store) &&
         (store->journal_idle || !store->journal_open))
         free_store(store);
 }
@@ -285,9 +324,11 @@ static bool open_parts(struct spool_store *store, struct buffer *error)
     store->names_queue = os_queue_new(store->os);
     store->fill_queue = os_queue_new(store->os);
     store->read_queue = os_queue_new(store->os);
-    if (!store->names_queue || !store->fill_queue || !store->read_queue)
+    store->copy_queue = os_queue_new(store->os);
+    bool ok = store->names_queue && store->fill_queue && store->read_queue && store->copy_queue;
+    if (!ok)
         buffer_add_text(error, "no threads for the spool's disk work");
-    return store->names_queue && store->fill_queue && store->read_queue;
+    return ok;
 }
 
 struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const struct spool_store_owner *owner,
@@ -303,7 +344,7 @@ struct spool_store *spool_store_open(struct os *os, struct os_dir *dir, const st
     store->dir = dir;
     store->owner = *owner;
     store->limits = *limits;
-    store->retry_at = OS_NEVER;
+    store->retry_at = store->compact_at = OS_NEVER;
     store->task = (struct os_task){ .run = look, .ctx = store };
     store->opening = true;
     list_init(&store->to_read);
@@ -345,6 +386,7 @@ void spool_store_sealed(struct spool_store *store, uint64_t number, uint64_t end
         return;
     segment->state = SEGMENT_SEALED;
     segment->upto = end;
+    segment->unlink |= end == DATA_START; /* a sync of it may have failed */
     frontier_read(store, segment);
 }
 
@@ -365,8 +407,11 @@ void spool_store_forget(struct spool_store *store, const struct mail_id *id, con
 {
     struct segment *segment = store_resolve(store, place->segment);
     if (segment && segment->live) {
+        uint64_t bytes = place->head_size + place->content_size;
         segment->live--;
+        segment->live_bytes -= bytes < segment->live_bytes ? bytes : segment->live_bytes;
         retire_if_done(store, segment);
+        compact_note(store);
         return;
     }
     char text[MAIL_ID_TEXT_SIZE + 1];

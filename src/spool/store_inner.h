@@ -19,6 +19,7 @@ enum segment_state {
     SEGMENT_SEALED,  /* nobody does: its groups end at upto */
     SEGMENT_LEAVING, /* on its way out of segments/ */
     SEGMENT_MOVED,   /* its messages are in moved_to; the file is in quarantine/ */
+    SEGMENT_GONE,    /* its messages are in moved_to; there is no file */
 };
 
 struct number_set {
@@ -36,11 +37,15 @@ struct segment {
     bool orphan;              /* held by nobody, but could not be recovered yet */
     bool keep;                /* no memory to note what depends on it: it stays */
     uint64_t upto;            /* durable up to; its end when sealed */
+    bool unlink;              /* its file is not written again: somebody from before a restart may read there */
+    bool stays;               /* not to be compacted */
     uint64_t live;            /* messages that are not forgotten */
+    uint64_t live_bytes;      /* heads and contents of them */
     struct number_set annuls; /* segments that this one annuls: it stays while they are there */
-    struct number_set about;  /* log: segments its events speak of */
-    struct segment *moved_to;
-    uint64_t retry_at; /* evacuation failed: not before */
+    struct number_set about;  /* log: segments its events speak of, where those are now */
+    struct number_set said;   /* the same by the numbers in the events */
+    struct segment *moved_to; /* never one that has itself moved on */
+    uint64_t retry_at;        /* evacuation failed: not before */
 
     struct walk walk;    /* the frontier; walk.pos: everything before is known */
     struct list to_read; /* in store->to_read */
@@ -54,9 +59,10 @@ struct segment {
     size_t footer_len, footer_cap;
     bool footer_lost; /* too much, or no memory: sealed without one */
     bool sealed;      /* on disk, or not worth trying again */
+    bool seal_sound;  /* seal is on disk */
+    struct seal seal;
 
     /* at recovery */
-    struct seal seal;
     uint64_t synced;      /* what the groups say was durable */
     uint64_t annulled_at; /* 0: it is not */
 };
@@ -110,6 +116,12 @@ struct spool_store {
     struct journal journal;
     struct segment *log_current;
     struct replay *replay; /* while opening */
+    /* compaction */
+    struct compaction *compaction; /* NULL: none is under way */
+    struct os_queue *copy_queue;
+    uint64_t compact_at;     /* then it is looked whether there is something to do */
+    uint64_t events_then;    /* bytes of events that the last compaction of the log left, ... */
+    uint64_t mail_live_then; /* ... and what mail was live then */
 };
 
 /* store.c */
@@ -119,6 +131,11 @@ struct segment *store_resolve(const struct spool_store *store, uint64_t number);
 struct segment *store_add_segment(struct spool_store *store, const struct segment_header *header); /* NULL: no memory */
 void store_drop_segment(struct spool_store *store, struct segment *segment);
 void store_alarm(struct spool_store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool segment_is_copy(const struct segment *segment);
+uint64_t segment_order(const struct segment *segment); /* of what is in it: a copy of logs has that of the first */
+uint64_t segment_size(const struct segment *segment);  /* of its file, as far as it counts */
+/* All that meant `from` means `to` now: places, events about it, segments that had moved to it. */
+void store_move_over(struct spool_store *store, struct segment *from, struct segment *to);
 void store_look_soon(struct spool_store *store); /* the task runs at the end of the turn */
 void store_retry_later(struct spool_store *store);
 void store_end_if_quiet(struct spool_store *store);
@@ -169,6 +186,13 @@ void seal_segment(struct spool_store *store, struct segment *segment);
 bool footer_is_sound(const struct segment *segment, struct view footer);
 /* Takes the next record off; raw: its header and head. False: malformed. */
 bool footer_next(const struct segment *segment, struct view *footer, struct record_header *record, struct view *raw);
+
+/* compact.c */
+void compact_note(struct spool_store *store); /* something was forgotten, or sealed */
+void compact_tick(struct spool_store *store);
+uint64_t compact_deadline(const struct spool_store *store);
+void compact_free(struct spool_store *store);
+bool compact_waits(const struct spool_store *store);
 
 /* evacuate.c */
 bool evacuate_if_needed(struct spool_store *store, struct segment *segment); /* true: it was; the map has changed */

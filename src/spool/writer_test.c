@@ -61,6 +61,36 @@ static void test_company(void **state)
     rig_stop(&rig);
 }
 
+/* H90: no segments come. What waits for one since the call before is refused; when they come again all is well. */
+static void test_starve(void **state)
+{
+    const struct mem_fault fault = { .kinds = MEM_OP(OS_RENAME), .times = 1000, .status = OS_NO_SPACE };
+    (void)state;
+    rig = (struct rig){ .story = "starve" };
+    rig_start(&rig, NULL);
+    assert_true(rig_open(&rig));
+    assert_false(spool_writer_starve(rig.writer));
+    mem_disk_fail_at(rig_disk(&rig), &fault);
+    rig_play(&rig, "m30000 m30000 m30000");
+    assert_int_equal(rig.letters[1].promise, KEPT);
+    assert_int_equal(rig.letters[2].promise, NOTHING);
+    assert_true(spool_writer_starve(rig.writer));
+    rig_run(&rig);
+    assert_int_equal(rig.letters[2].promise, NOTHING);
+    assert_true(spool_writer_starve(rig.writer));
+    rig_run(&rig);
+    assert_int_equal(rig.letters[2].promise, REFUSED);
+    assert_false(spool_writer_ready(rig.writer));
+    mem_disk_heal(rig_disk(&rig));
+    rig_run(&rig);
+    assert_false(spool_writer_starve(rig.writer));
+    rig_play(&rig, "m100");
+    assert_int_equal(rig.letters[3].promise, KEPT);
+    rig_play(&rig, "n");
+    rig_judge(&rig);
+    rig_stop(&rig);
+}
+
 /* H90: at the limit a message is refused, and when it is gone there is room again. */
 static void test_memory_is_full(void **state)
 {
@@ -278,7 +308,7 @@ int main(void)
         cmocka_unit_test(test_largest_spills), cmocka_unit_test(test_disk_is_behind),
         cmocka_unit_test(test_no_segment),     cmocka_unit_test(test_drop),
         cmocka_unit_test(test_envelopes),      cmocka_unit_test(test_every_prefix),
-        cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_reader),         cmocka_unit_test(test_starve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

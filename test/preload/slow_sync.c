@@ -20,7 +20,7 @@ enum { DATASYNC = 1, SYNC = 2, SYNCFS = 4 };
 struct state {
     _Atomic uint32_t calls;    /* DATASYNC | SYNC | SYNCFS: the ones that everything here is about */
     _Atomic uint32_t delay_us; /* before each */
-    _Atomic int32_t fail_in;   /* the n-th from now on fails; below 1: none */
+    _Atomic int32_t fail_in;   /* the n-th from now on fails; below 1: none; below -1 << 30: all */
     _Atomic uint32_t failed;   /* so many did */
     _Atomic uint32_t count;    /* of all that were begun */
     char role[20];             /* only in processes of this role; empty: in all */
@@ -85,7 +85,8 @@ static int sync_by(uint32_t kind, long number, int fd)
         atomic_fetch_add(&state->count, 1);
         if (state->delay_us)
             wait_us(state->delay_us);
-        if (atomic_fetch_sub(&state->fail_in, 1) == 1)
+        int32_t left = atomic_fetch_sub(&state->fail_in, 1);
+        if (left == 1 || left < -(1 << 30))
             return fail(fd);
     }
     return (int)syscall(number, fd);

@@ -275,6 +275,50 @@ static void test_bad_settings(void **state)
     }
 }
 
+/* The same from os_dns_use: all of the DNS, and single zones, of which the library has some that it thinks are
+ * nobody's. */
+static void test_sources(void **state)
+{
+    static const struct {
+        enum os_dns_source_kind kind;
+        const char *zone, *name;
+    } rows[] = {
+        { OS_DNS_FORWARD, ".", "host.test" },
+        { OS_DNS_STUB, "zone.test", "host.zone.test" },
+        { OS_DNS_STUB, "zone.invalid", "host.zone.invalid" },
+    };
+    (void)state;
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct os *os = os_linux_new(NULL, 0);
+        struct question q;
+        unsigned left = 1;
+        struct os_dns_source sources[] = {
+            { .kind = rows[i].kind, .zone = rows[i].zone, .server = os_linux_socket_name(server.socket) },
+            { .kind = OS_DNS_INSECURE, .zone = rows[i].zone },
+        };
+        assert_row(os_dns_use(os, sources, ROWS(sources)), rows[i].name);
+        ask(&q, os, rows[i].name, OS_DNS_A, &left);
+        os_alarm(os, os_now_us(os) + 20000000, test_give_up, os);
+        assert_row(os_linux_run(os) == 0, rows[i].name);
+        assert_row(q.query.result == OS_DNS_FOUND && strcmp(q.records, "c0000201 c0000202") == 0, rows[i].name);
+        os_linux_free(os);
+    }
+}
+
+static void test_bad_sources(void **state)
+{
+    struct os *os = os_linux_new(NULL, 0);
+    struct question q;
+    unsigned left = 1;
+    const struct os_dns_source source = { .kind = OS_DNS_STUB, .zone = "a..b" };
+    (void)state;
+    assert_false(os_dns_use(os, &source, 1));
+    ask(&q, os, "host.test", OS_DNS_A, &left);
+    test_run(os);
+    assert_int_equal(q.query.result, OS_DNS_TROUBLE);
+    os_linux_free(os);
+}
+
 /* A name server that says nothing holds neither the loop nor the end. */
 static void test_silence(void **state)
 {
@@ -294,7 +338,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),      cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_without_proof),
-        cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_silence),      cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_bad_sources),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

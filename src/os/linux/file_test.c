@@ -352,6 +352,25 @@ static void test_write_and_read(void **state)
     }
 }
 
+/* All of it, or the disk would have to be asked: never a part. */
+static void test_read_cached(void **state)
+{
+    struct place *p = *state;
+    char buf[32] = "";
+    const struct os_slice slice = { "0123456789", 10 };
+    struct os_file *file = open_file(p, "c", OS_FOR_READ | OS_FOR_WRITE | OS_CREATE);
+    struct os_op op = { .kind = OS_WRITE, .file = &file, .slices = &slice, .slice_count = 1 };
+    assert_int_equal(run(p, &op), OS_OK);
+    op = (struct os_op){ .kind = OS_READ_CACHED, .file = &file, .offset = 2, .buf = buf, .len = 8 };
+    if (run(p, &op) != OS_AGAIN) { /* a file system that cannot tell */
+        assert_int_equal(op.status, OS_OK);
+        assert_string_equal(buf, "23456789");
+    }
+    op.len = 9;
+    assert_int_equal(run(p, &op), OS_AGAIN);
+    os_file_close(file);
+}
+
 static void test_limits_of_size(void **state)
 {
     static const char bytes[3000] = { 1 };
@@ -649,6 +668,7 @@ int main(void)
         WITH_PLACE(test_stat),
         WITH_PLACE(test_list),
         WITH_PLACE(test_write_and_read),
+        WITH_PLACE(test_read_cached),
         WITH_PLACE(test_limits_of_size),
         WITH_PLACE(test_fill_allocate_truncate),
         WITH_PLACE(test_syncs),

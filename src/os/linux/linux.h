@@ -25,7 +25,7 @@ struct turns {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle; /* active while tasks wait: keeps the loop from sleeping */
-    uv_timer_t alarm;
+    uv_timer_t alarm, tidy;
     void (*on_alarm)(void *ctx);
     void *alarm_ctx;
     uv_signal_t signals[3];
@@ -172,6 +172,7 @@ void os_linux_handed_init(struct os *os);
 /* A copy of the listening socket at this address that was handed to us, or -1. */
 int os_linux_handed(struct os *os, const struct address *at);
 void os_linux_listeners_init(struct os *os, int reserve);
+void os_linux_tidy_later(struct os *os); /* memory was freed: in a moment what is free goes back to the kernel */
 void os_linux_queues_init(struct os *os);
 void os_linux_queues_rest(struct os *os); /* waits until no queue has work */
 void os_linux_queues_free(struct os *os);

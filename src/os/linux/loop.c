@@ -2,10 +2,13 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TIDY_MS 500
 
 /* ---- turns ---- */
 
@@ -94,6 +97,22 @@ void os_alarm(struct os *os, uint64_t deadline_us, void (*on)(void *ctx), void *
     uv_timer_start(&t->alarm, on_alarm, due > now ? due - now : 1, 0);
 }
 
+/* ---- memory ---- */
+
+/* What was freed between things that stay (sessions that go idle one after another) goes back to the kernel. */
+static void on_tidy(uv_timer_t *timer)
+{
+    (void)timer;
+    malloc_trim(0);
+}
+
+void os_linux_tidy_later(struct os *os)
+{
+    uv_timer_t *tidy = &os->turns.tidy;
+    if (!os->turns.over && !uv_is_active((uv_handle_t *)tidy))
+        uv_timer_start(tidy, on_tidy, TIDY_MS, 0);
+}
+
 /* ---- signals ---- */
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -135,6 +154,7 @@ static void turns_init(struct os *os)
     uv_check_init(&os->loop, &t->check);
     uv_idle_init(&os->loop, &t->idle);
     uv_timer_init(&os->loop, &t->alarm);
+    uv_timer_init(&os->loop, &t->tidy);
     t->prepare.data = t->check.data = os;
     t->alarm.data = t;
     for (size_t i = 0; i < sizeof t->signals / sizeof *t->signals; i++) {

@@ -105,6 +105,7 @@ static void on_wake(uv_async_t *wake)
     struct os_request *newest = c->newest;
     c->newest = NULL;
     pthread_mutex_unlock(&c->lock);
+    os_linux_tidy_later(os);
     for (struct os_request *request = oldest_first(newest); request;) {
         struct os_request *next = request->next; /* done() may free it or submit it again */
         request->done(request->ctx);

@@ -90,6 +90,7 @@ void os_stream_shutdown(struct os_stream *stream)
 
 void os_stream_close(struct os_stream *stream)
 {
+    os_linux_tidy_later(stream->watch.os);
     os_linux_watch_close(&stream->watch);
 }
 

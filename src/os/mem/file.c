@@ -148,6 +148,12 @@ enum os_status mem_op_read(struct os *os, struct os_op *op)
     return OS_OK;
 }
 
+/* It is in the cache, or it is not. */
+enum os_status mem_op_read_cached(struct os *os, struct os_op *op)
+{
+    return mem_random_between(&os->world->random, 0, 1) ? mem_op_read(os, op) : OS_AGAIN;
+}
+
 static uint64_t slices_len(const struct os_op *op)
 {
     uint64_t len = 0;

@@ -51,6 +51,7 @@ enum os_status mem_op_open(struct os *os, struct os_op *op);
 enum os_status mem_op_open_dir(struct os *os, struct os_op *op);
 enum os_status mem_op_close(struct os *os, struct os_op *op);
 enum os_status mem_op_read(struct os *os, struct os_op *op);
+enum os_status mem_op_read_cached(struct os *os, struct os_op *op);
 enum os_status mem_op_write(struct os *os, struct os_op *op);
 void mem_write_part(struct os *os, struct os_op *op, uint64_t written);
 enum os_status mem_op_zeros(struct os *os, struct os_op *op);

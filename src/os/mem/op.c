@@ -12,6 +12,7 @@ static const struct {
     [OS_OPEN_DIR] = { NEEDS_DIR, mem_op_open_dir },
     [OS_CLOSE] = { NEEDS_FILE, mem_op_close },
     [OS_READ] = { NEEDS_FILE, mem_op_read },
+    [OS_READ_CACHED] = { NEEDS_FILE, mem_op_read_cached },
     [OS_WRITE] = { NEEDS_FILE, mem_op_write },
     [OS_COMMIT] = { NEEDS_FILE, mem_op_sync_data },
     [OS_SYNC_DATA] = { NEEDS_FILE, mem_op_sync_data },
