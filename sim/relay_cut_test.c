@@ -116,7 +116,7 @@ static void test_there(void **state)
 static void test_both(void **state)
 {
     (void)state;
-    cut_everywhere("both", HERE, 1u << HERE | 1u << THERE, is_deep() ? 1 : 11);
+    cut_everywhere("both", HERE, 1u << HERE | 1u << THERE, is_deep() ? 1 : 23);
 }
 
 int main(void)
