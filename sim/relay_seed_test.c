@@ -54,9 +54,9 @@ static void on_connect(void *ctx, struct mem_connect *connect)
 {
     struct chance *c = ctx;
     struct address there = connect->to;
-    bool breaks = choose_flow(c, &connect->there) | choose_flow(c, &connect->back);
+    bool there_breaks = choose_flow(c, &connect->there), back_breaks = choose_flow(c, &connect->back);
     address_parse_ip(VIEW(PAIR_THERE_IP), &there);
-    c->pair.trips.breaks += breaks && address_equal(&connect->to, &there);
+    c->pair.trips.breaks += (there_breaks || back_breaks) && address_equal(&connect->to, &there);
 }
 
 /* ---- faults ---- */
