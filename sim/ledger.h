@@ -39,7 +39,7 @@ struct sim_ledger {
     struct sim_letter *letters; /* by number */
     size_t count, cap;
     uint32_t faults;
-    char error[4096]; /* of the last judgement */
+    char error[512]; /* of the last judgement */
 };
 
 void sim_ledger_free(struct sim_ledger *ledger);

@@ -10,12 +10,12 @@
 #define SECOND_US    UINT64_C(1000000)
 #define REST_US_MAX  (24 * 3600 * SECOND_US) /* until nothing waits any more */
 #define AFTER_US     (10 * SECOND_US)
-#define PAUSE_US_MAX (600 * SECOND_US)
+#define PAUSE_US_MAX (3600 * SECOND_US)
 
 /* ---- who there is ---- */
 
 #define COMMON                                                                                                         \
-    "listen *:25\nworkers 1\nlog text\nsegment 1M\nspool /var/spool/gonets\nretry 1m 5m 20m expire 3h warn 30m\n"
+    "listen *:25\nworkers 1\nlog text\nsegment 1M\nspool /var/spool/gonets\nretry 1m 5m 20m expire 1h warn 30m\n"
 
 static const char config_here[] =
     "hostname mx.example.org\n" COMMON
@@ -242,14 +242,6 @@ void pair_fault_ends(struct pair *p)
     sim_stored(p->observer, pair_disk(p, THERE), find_there, p);
 }
 
-void pair_fault_any(struct pair *p)
-{
-    pair_fault_begins(p);
-    for (uint32_t i = 0; i < p->trips.ledger.count; i++)
-        for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++)
-            open_window(p, i, leaf);
-}
-
 /* ---- going on ---- */
 
 static bool is_up(struct pair *p, unsigned host)
@@ -272,12 +264,24 @@ static void count_live(void *ctx, const struct sim_recipient *r)
     p->live += r->live;
 }
 
-static bool is_at_rest(struct pair *p)
+static bool is_all_sent(const struct pair *p)
 {
-    p->live = 0;
     for (size_t i = 0; i < p->sender_count; i++)
         if (!sim_sender_done(p->senders[i]))
             return false;
+    return true;
+}
+
+/* Reading the spools takes longest, so it comes last. */
+static bool is_at_rest(struct pair *p)
+{
+    const struct mem_disk *disks[PAIR_HOSTS] = { pair_disk(p, HERE), pair_disk(p, THERE) };
+    if (!is_all_sent(p))
+        return false;
+    sim_trips_count_begin(&p->trips);
+    if (!count_all(p, disks) || !sim_trips_complete(&p->trips))
+        return false;
+    p->live = 0;
     for (unsigned i = 0; i < PAIR_HOSTS; i++)
         if (!sim_stored(p->observer, pair_disk(p, i), count_live, p))
             return false;
@@ -287,16 +291,14 @@ static bool is_at_rest(struct pair *p)
 static bool wait_for_rest(struct pair *p)
 {
     uint64_t until = mem_world_now_us(p->world) + REST_US_MAX, pause = SECOND_US / 10;
-    while (!pair_is_cut(p) && !is_at_rest(p)) {
-        if (mem_world_now_us(p->world) >= until) {
+    while (!pair_is_cut(p) && !is_at_rest(p) && !*p->trips.ledger.error) {
+        if (mem_world_now_us(p->world) >= until && judge(p, false))
             snprintf(p->trips.ledger.error, sizeof p->trips.ledger.error,
                      "mail is not sent, or %" PRIu64 " recipients wait still", p->live);
-            return false;
-        }
         pass(p, pause);
         pause = pause < PAUSE_US_MAX ? 2 * pause : pause;
     }
-    return !pair_is_cut(p);
+    return !pair_is_cut(p) && !*p->trips.ledger.error;
 }
 
 bool pair_finish(struct pair *p)

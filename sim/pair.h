@@ -42,8 +42,6 @@ bool pair_kill(struct pair *pair, unsigned host, const char *role, size_t nth);
  * after it, may be sent once more. From outside of every turn. */
 void pair_fault_begins(struct pair *pair);
 void pair_fault_ends(struct pair *pair);
-/* Faults without a moment: whatever is not served yet may be sent once more. */
-void pair_fault_any(struct pair *pair);
 
 void pair_say(const struct pair *pair, const char *format, ...) __attribute__((format(printf, 2, 3))); /* when loud */
 

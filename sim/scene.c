@@ -12,22 +12,6 @@
 #define BOOT_US        100000
 #define BOOTS_MAX      30
 
-/* A killed process hears of no request any more, so what the spool and the marks free only then goes with it, as all
- * memory of a process does. That a tidy end leaves nothing behind is shown on real processes. The names are those of
- * the leak sanitizer. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-const char *__lsan_default_options(void)
-{
-    return "print_suppressions=0";
-}
-
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:src/spool/\nleak:src/gonetsd/jobs.c\nleak:src/gonetsd/marks.c\nleak:src/gonetsd/reports.c\n";
-}
-
 /* ---- telling ---- */
 
 void sim_say(const struct sim *sim, const char *format, ...)

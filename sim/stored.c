@@ -8,6 +8,7 @@
 #include "spool/spool.h"
 
 #define FIRST_FIELD "X-Number: "
+#define FRONT_MAX   1024
 #define MEMORY_MAX  ((size_t)64 << 20)
 
 struct note {
@@ -62,19 +63,29 @@ static bool find_content(const struct spool_message *message, uint64_t *offset)
     return false;
 }
 
+/* Behind what servers on the way have put in front. */
+static uint32_t number_in(struct view text)
+{
+    uint64_t number;
+    while (text.len) {
+        struct view line = view_take_until(&text, '\n');
+        if (!view_starts(line, VIEW(FIRST_FIELD)))
+            continue;
+        view_take(&line, strlen(FIRST_FIELD));
+        return view_to_u64(view_trim(line), UINT32_MAX, &number) ? (uint32_t)number : SIM_NO_LETTER;
+    }
+    return SIM_NO_LETTER;
+}
+
 static uint32_t letter_of(struct os *os, const struct spool_message *message, struct os_file *file)
 {
-    char memory[32];
-    uint64_t number, offset;
+    char memory[FRONT_MAX];
+    uint64_t offset;
     if (!find_content(message, &offset))
         return SIM_NO_LETTER;
     struct os_op op = { .kind = OS_READ, .file = &file, .offset = offset, .buf = memory, .len = sizeof memory };
     os_run_ops(os, &op, 1);
-    struct view text = { memory, op.status == OS_OK ? op.value : 0 };
-    if (!view_starts(text, VIEW(FIRST_FIELD)))
-        return SIM_NO_LETTER;
-    view_take(&text, strlen(FIRST_FIELD));
-    return view_to_u64(view_take_until(&text, '\r'), UINT32_MAX, &number) ? (uint32_t)number : SIM_NO_LETTER;
+    return number_in((struct view){ memory, op.status == OS_OK ? op.value : 0 });
 }
 
 static void tell(const struct look *look, const struct mail_id *id, uint32_t letter, uint32_t number, struct view path)

@@ -1,5 +1,6 @@
 #include "sim/trips.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static bool is_taken(const struct sim_letter *letter, const struct sim_trip *tri
     return letter->fate == SIM_ACCEPTED || (letter->fate == SIM_UNKNOWN && traces > 0);
 }
 
-static const char *fault_of(const struct sim_trip *trip, unsigned leaf, bool due)
+static const char *fault_of(const struct sim_trip *trip, unsigned breaks, unsigned leaf, bool due)
 {
     bool reported = sim_leaves[leaf].end == SIM_REPORTED;
     unsigned copies = trip->copies[leaf], failed = trip->failed[leaf];
@@ -137,7 +138,7 @@ static const char *fault_of(const struct sim_trip *trip, unsigned leaf, bool due
         return reported ? "delivered to nobody" : "reported, and could be delivered";
     if (failed > 1 || trip->delayed[leaf] > 1)
         return "reported twice";
-    return copies > 1 + trip->windows[leaf] ? "a copy too many" : NULL;
+    return copies > 1 + trip->windows[leaf] + breaks ? "a copy too many" : NULL;
 }
 
 static bool judge(struct sim_trips *t, const struct sim_letter *letter)
@@ -145,13 +146,26 @@ static bool judge(struct sim_trips *t, const struct sim_letter *letter)
     const struct sim_trip *trip = sim_trip(t, letter->number);
     bool taken = is_taken(letter, trip);
     for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++) {
-        const char *fault = fault_of(trip, leaf, taken && letter->accepted >> sim_leaves[leaf].by & 1);
+        const char *fault = fault_of(trip, t->breaks, leaf, taken && letter->accepted >> sim_leaves[leaf].by & 1);
         char text[200];
         if (!fault)
             continue;
         snprintf(text, sizeof text, "%s: %s (%u copies, %u reports, %u delays, %u windows)", sim_leaves[leaf].path,
                  fault, trip->copies[leaf], trip->failed[leaf], trip->delayed[leaf], trip->windows[leaf]);
         return sim_ledger_complain(&t->ledger, letter, text);
+    }
+    return true;
+}
+
+bool sim_trips_complete(struct sim_trips *t)
+{
+    for (uint32_t i = 0; i < t->ledger.count; i++) {
+        const struct sim_letter *letter = &t->ledger.letters[i];
+        const struct sim_trip *trip = sim_trip(t, i);
+        for (unsigned leaf = 0; leaf < SIM_LEAVES; leaf++)
+            if (letter->fate == SIM_ACCEPTED && letter->accepted >> sim_leaves[leaf].by & 1 &&
+                trip->copies[leaf] + trip->failed[leaf] == 0)
+                return false;
     }
     return true;
 }
@@ -176,4 +190,11 @@ void sim_trips_sum(struct sim_trips *t, struct sim_sums *sums)
             sums->delays += trip->delayed[leaf];
         }
     }
+}
+
+void sim_sums_print(const struct sim_sums *sums)
+{
+    printf("%" PRIu64 " letters, %" PRIu64 " delivered, %" PRIu64 " reports, %" PRIu64 " told of delay, %" PRIu64
+           " duplicates explained\n",
+           sums->accepted, sums->delivered, sums->reports, sums->delays, sums->duplicates);
 }

@@ -36,6 +36,7 @@ struct sim_trips {
     struct sim_ledger ledger;
     struct sim_trip *trips; /* by number of the letter */
     size_t cap;
+    unsigned breaks; /* links between the hosts that broke: each may be a window for any letter */
 };
 
 struct sim_sums {
@@ -50,7 +51,9 @@ void sim_trips_count_begin(struct sim_trips *trips);
 /* A file in the mailbox of a leaf, or of the sender (a report). false: ledger.error says what is wrong. */
 bool sim_trips_count_copy(struct sim_trips *trips, unsigned leaf, struct view file);
 bool sim_trips_count_report(struct sim_trips *trips, struct view file);
-bool sim_trips_judge(struct sim_trips *trips); /* when all is at rest */
+bool sim_trips_complete(struct sim_trips *trips); /* nothing is missing of what was accepted */
+bool sim_trips_judge(struct sim_trips *trips);    /* when all is at rest */
 void sim_trips_sum(struct sim_trips *trips, struct sim_sums *sums);
+void sim_sums_print(const struct sim_sums *sums); /* a line */
 
 #endif

@@ -230,16 +230,17 @@ bool relay_job_kept(struct relay *relay, struct unpack *body)
     return true;
 }
 
+/* Those that have no recipient any more first: the others go with their last one, and must not be looked at then. */
 void relay_job_free_all(struct relay *relay)
 {
+    for (size_t i = 0; relay->reading && i < relay->read_count; i++)
+        if (relay->being_read[i]->over && relay->being_read[i]->open_count == 0)
+            free_job(relay->being_read[i]);
     for (struct map_item *item; (item = map_next(&relay->recipients, NULL));) {
         struct relay_recipient *r = map_entry(item, struct relay_recipient, by_id);
         r->job->content = NULL;
         forget_recipient(relay, r);
     }
-    for (size_t i = 0; relay->reading && i < relay->read_count; i++)
-        if (relay->being_read[i]->over && relay->being_read[i]->open_count == 0)
-            free_job(relay->being_read[i]);
 }
 
 /* ---- the end of a job ---- */

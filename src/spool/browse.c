@@ -178,7 +178,8 @@ static enum os_status browse_all(struct browsing *b)
     b->number_count = 0;
     if (!folder_each(b->os, b->segments, note_name, b))
         return b->failed ? OS_NO_MEMORY : OS_IO;
-    qsort(b->numbers, b->number_count, sizeof(*b->numbers), by_number);
+    if (b->number_count > 0)
+        qsort(b->numbers, b->number_count, sizeof(*b->numbers), by_number);
     for (size_t i = 0; i < b->number_count; i++)
         browse_number(b, b->numbers[i]);
     return OS_OK;
