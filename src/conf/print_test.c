@@ -162,7 +162,7 @@ static void test_defaults(void **state)
         "limit message_size 50M\nlimit recipients 1000\nlimit sessions 10000\nlimit errors 20\n"
         "limit command_time 5m\nlimit data_time 5m\nlimit receive_memory 256M\nlimit spool_free 64M\n"
         "limit local_jobs 256\nlimit relay_sessions 500\nlimit relay_destination 20\nlimit relay_jobs 10000\nlimit "
-        "hops 50\n";
+        "hops 100\n";
     struct conf conf;
     (void)state;
     assert_null(test_parse_text(&conf, "hostname mx.example.org\nlisten *:25\naction inbox maildir %{home}/Maildir\n"

@@ -56,7 +56,7 @@ const struct conf_setting conf_limits[] = {
       .fixed = true },
     /* RFC 5321 section 6.3: at least 100. */
     { "hops", CONF_COUNT, NUMBER(limits.hops_max, 10, 1000), .argument = "NUMBER",
-      .initial = "50", .unit = "Received fields of a message", .help = "it goes in a circle: 554, or a report" },
+      .initial = "100", .unit = "Received fields of a message", .help = "it goes in a circle: 554, or a report" },
 };
 const size_t conf_limit_count = sizeof conf_limits / sizeof *conf_limits;
 /* clang-format on */
