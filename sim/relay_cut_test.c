@@ -102,14 +102,14 @@ static void cut_everywhere(const char *name, unsigned at, unsigned hosts, size_t
 static void test_here(void **state)
 {
     (void)state;
-    cut_everywhere("here", HERE, 1u << HERE, is_deep() ? 1 : 5);
+    cut_everywhere("here", HERE, 1u << HERE, is_deep() ? 1 : 12);
 }
 
 /* H118 H134 H140 */
 static void test_there(void **state)
 {
     (void)state;
-    cut_everywhere("there", THERE, 1u << THERE, is_deep() ? 1 : 5);
+    cut_everywhere("there", THERE, 1u << THERE, is_deep() ? 1 : 12);
 }
 
 /* H118 H132 H134 H140 */
