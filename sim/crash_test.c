@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/scene.h"
 
 struct effort {
@@ -16,7 +17,7 @@ struct effort {
     uint64_t second_step; /* at every so-manieth operation */
 };
 
-static const struct effort quick = { 1, 2, 131, 5 }, deep = { 1, 60, 7, 1 };
+static const struct effort quick = { SIM_THIN, 2, 131, 5 }, deep = { 1, 60, 7, 1 };
 
 static const struct sim_mail mails[] = { { 300, 1 }, { 2500, 3 }, { 270000, 4 } };
 static const struct sim_mail later[] = { { 400, 7 } };

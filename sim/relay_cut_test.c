@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/pair.h"
 
 #define SLOW_US UINT64_C(40000000) /* there is 4xx for some before */
@@ -102,21 +103,21 @@ static void cut_everywhere(const char *name, unsigned at, unsigned hosts, size_t
 static void test_here(void **state)
 {
     (void)state;
-    cut_everywhere("here", HERE, 1u << HERE, is_deep() ? 1 : 12);
+    cut_everywhere("here", HERE, 1u << HERE, is_deep() ? 1 : 12 * SIM_THIN);
 }
 
 /* H118 H134 H140 */
 static void test_there(void **state)
 {
     (void)state;
-    cut_everywhere("there", THERE, 1u << THERE, is_deep() ? 1 : 12);
+    cut_everywhere("there", THERE, 1u << THERE, is_deep() ? 1 : 12 * SIM_THIN);
 }
 
 /* H118 H132 H134 H140 */
 static void test_both(void **state)
 {
     (void)state;
-    cut_everywhere("both", HERE, 1u << HERE | 1u << THERE, is_deep() ? 1 : 23);
+    cut_everywhere("both", HERE, 1u << HERE | 1u << THERE, is_deep() ? 1 : 23 * SIM_THIN);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/pair.h"
 
 #define SLOW_US    UINT64_C(40000000) /* there is 4xx for some before */
@@ -66,7 +67,7 @@ static void kill_everywhere(unsigned host, const char *const *roles, size_t role
     uint64_t steps = count_steps();
     for (size_t i = 0; i < role_count; i++) {
         struct tally tally = { 0 };
-        uint64_t each = is_deep() ? 1 : steps / times;
+        uint64_t each = is_deep() ? 1 : SIM_THIN * steps / times;
         for (uint64_t step = 1 + i; step < steps; step += each)
             kill_at(&tally, host, roles[i], step, false);
         printf("%s of %s, %" PRIu64 " steps, %" PRIu64 " kills: ", roles[i], host == HERE ? "here" : "there", steps,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/pair.h"
 
 static const struct sim_mail mails[] = { { 200, 14 } }; /* team, dave, ghost */
@@ -80,7 +81,7 @@ static void test_every_end(void **state)
     (void)state;
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct sim_sums sums = { 0 };
-        for (uint64_t at = i; at < rows[i].bytes; at += 5)
+        for (uint64_t at = i; at < rows[i].bytes; at += 5 * SIM_THIN)
             break_at(at, rows[i].how, rows[i].back, &sums, false);
         printf("%s: ", rows[i].name);
         sim_sums_print(&sums);

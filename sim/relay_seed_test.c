@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/pair.h"
 
-#define SEEDS       150
+#define SEEDS       (150 / SIM_THIN)
 #define MAILS_MAX   18
 #define SENDERS_MAX 3
 #define FAULTS_MAX  10

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/scene.h"
 
-#define SEEDS       400
+#define SEEDS       (400 / SIM_THIN)
 #define MAILS_MAX   32
 #define SENDERS_MAX 4
 #define FAULTS_MAX  10
