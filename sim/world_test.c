@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/test.h"
+#include "sim/effort.h"
 #include "sim/scene.h"
 
 static const struct sim_mail few[] = { { 300, 1 }, { 5000, 3 }, { 100, 7 }, { 300000, 5 }, { 40000, 2 }, { 0, 4 } };
@@ -67,7 +68,7 @@ static void test_narrow(void **state)
 static void test_every_split(void **state)
 {
     (void)state;
-    for (uint64_t at = 1; at < 700; at++) {
+    for (uint64_t at = 1; at < 700; at += SIM_THIN) {
         struct sim sim;
         char row[32];
         snprintf(row, sizeof row, "split at %u", (unsigned)at);
@@ -125,7 +126,7 @@ static void test_every_end(void **state)
 {
     size_t tries = 0, runs = 0;
     (void)state;
-    for (uint64_t at = 0; at < 800; at += 2)
+    for (uint64_t at = 0; at < 800; at += 2 * SIM_THIN)
         for (int way = 0; way < 4; way++, runs++)
             tries += break_at(at + (way >> 1), way & 1 ? MEM_FIN : MEM_RST, way & 2);
     printf("%zu broken sessions, %zu letters tried\n", runs, tries);

@@ -25,7 +25,7 @@ TEXT = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"')
 PLACE = re.compile(r'(?:\d+|AT_FDCWD)<([^>]*)>, "((?:[^"\\]|\\.)*)"')
 SEGMENT = re.compile(r"(.*)/segments/[0-9a-f]{16}$")
 PROMISE = re.compile(rb"250 2\.0\.0 queued as ([0-9a-z]{24})")
-DELIVERED = re.compile(rb"delivered to (?:maildir (?P<folder>.*) as (?P<name>\S+)|mbox (?P<mbox>\S+))", re.S)
+DELIVERED = re.compile(rb"delivered to (?:maildir (?P<folder>[^\0]*) as (?P<name>[^\s\0]+)|mbox (?P<mbox>[^\s\0]+))")
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_SIZE = 15
 

@@ -110,12 +110,18 @@ def copies(folder):
                                for path in (folder / "mail" / "box" / "new").glob("*"))
 
 
+def release(server):
+    """What was held stays so, whatever the configuration says now, until the administrator lets it go."""
+    subprocess.run([GONETS, "queue", "release", "all", "-c", server.folder / "gonets.conf"], capture_output=True)
+    time.sleep(0.2)
+
+
 def judge(server, outcome, lost=()):
     """Delivers all that is there: what was answered 250 is there once, what was refused is not."""
     server.config = DELIVER
     server.start()
     promised = {token for token, code in outcome.items() if code == 250} - set(lost)
-    wait_for(lambda: promised <= set(copies(server.folder)), 20, "delivery of everything")
+    wait_for(lambda: release(server) or promised <= set(copies(server.folder)), 20, "delivery of everything")
     assert server.stop() == 0
     found = copies(server.folder)
     print(f"{collections.Counter(outcome.values())}; delivered {sum(found.values())}")
@@ -259,7 +265,7 @@ def test_damaged_message(folder, end):
         judge(server, outcome, [bad])
         assert bad not in copies(folder)
         assert server.events("spool-alarm") or server.events("alarm")
-        assert bool(list((server.spool / "quarantine").iterdir())) == (end is Server.kill)
+        assert list((server.spool / "quarantine").iterdir())
         assert any(bad.encode() in p.read_bytes() for p in server.spool.rglob("*") if p.is_file())
 
 
