@@ -65,8 +65,10 @@ class Strange:
 
     def say(self, stream, phase, command, friendly):
         answer = self.answer(phase, command, friendly)
-        if answer is None:
-            return None
+        return None if answer is None else self.write(stream, answer)
+
+    @staticmethod
+    def write(stream, answer):
         stream.write(answer + b"\r\n")
         stream.flush()
         return answer
@@ -103,7 +105,7 @@ class Strange:
             content += line[1:] if line.startswith(b".") else line
         else:
             return None
-        said = self.say(stream, "dot", b".", b"250 taken")
-        if said and said[:1] == b"2":
+        said = self.answer("dot", b".", b"250 taken")
+        if said and said[:1] == b"2": # noted before the client can hear it
             self.mails.append((session["path"], session["recipients"], content))
-        return said
+        return None if said is None else self.write(stream, said)

@@ -139,7 +139,7 @@ class Judgement:
         self.files = ledger.Ledger("", book.server, book.folder, LOCAL).files()
         self.near = ledger.Ledger("", near, near.folder, dict.fromkeys(("near", "near2"))).files()
         self.near_times = {e["id"]: ledger.time_of(e) for e in ledger.events(near, "accepted")}
-        self.far = {key: sorted(times) for key, times in far.taken.items()}
+        self.far = {key: sorted(times) for key, times in list(far.taken.items())}
         self.cuts = far.cuts
         self.reports = reports_in(book.folder / "reports")
         self.delivered = ledger.delivered_events(book.server)

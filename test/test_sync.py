@@ -17,6 +17,7 @@ workers 1
 segment 1M
 spool %(spool)s
 listen 127.0.0.1:%(port)d
+retry 1s
 action box maildir %(dir)s/mail/box user nobody
 action file mbox %(dir)s/mail/file user nobody
 match for domain mbox.example action file
