@@ -109,7 +109,7 @@ def test_list(server):
     assert first["next"] > first["arrived"] and first["remote"].endswith(f":{server.config.split('127.0.0.1:')[2].split()[0]}")
     text = command(server, "queue", "list")
     assert all(id in text for id in server.ids) and "3 messages, 3 recipients" in text and "\x1b" not in text
-    assert re.search(r"deferred, \ds old, 1 attempt, next in \d+m", text)
+    assert re.search(r"deferred, \ds old, 1 attempt, next in (\d+h)?\d+m", text)
 
 
 FILTERS = [([], 3), (["all"], 3), (["domain=far.example"], 2), (["domain=far.example", "not", "to~BOB"], 1), (["from=you@here.example"], 1),
