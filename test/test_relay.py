@@ -194,7 +194,7 @@ def test_several_recipients_and_messages(zone):
             id = send(first, [f"{name}{n}@relay.test" for name in "abc"])
             wait_for(lambda: len(events_of(first, id, "delivered")) == 3, 20, "delivery")
         assert len(far.mails) == 5 and all(len(recipients) == 3 for _, recipients, _ in far.mails)
-        assert far.connections == 1
+        assert far.connections <= 2
 
 
 def test_mixed_outcomes(zone):
