@@ -1,6 +1,7 @@
 """A Gonets server for one test: started on a free loopback port in a scratch folder, stopped by its own pid."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +27,18 @@ def suites():
     """The folder of test data by others, or None; a test that needs it says NOT RUN then."""
     folder = pathlib.Path(os.environ.get("GONETS_SUITES", ROOT / "../shared/conformance")).resolve()
     return folder if folder.is_dir() else None
+
+
+def as_root(what):
+    """A test that only root can run; anybody else says what is left out."""
+    def wrap(test):
+        @functools.wraps(test)
+        def run(*args, **more):
+            if os.geteuid() == 0:
+                return test(*args, **more)
+            print(f"NOT RUN: {what} (not root)")
+        return run
+    return wrap
 
 
 def free_port():

@@ -3,14 +3,13 @@
 import email
 import email.policy
 import json
-import os
 import re
 import socketserver
 import subprocess
 import threading
 
 import pytest
-from server import GONETS, Server, folder_of_nobody, shared_folder, wait_for
+from server import as_root, GONETS, Server, folder_of_nobody, shared_folder, wait_for
 
 pytestmark = pytest.mark.asan
 SECONDS_MAX = 60
@@ -234,7 +233,7 @@ def test_other_names(server, tmp_path):
         assert result.returncode == 0 and all(id in result.stdout for id in server.ids), result
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: needs root, to be somebody else")
+@as_root("orders of another account")
 def test_others_may_not(server):
     """H160"""
     result = command(server, "queue", "delete", "all", code=None, user=65533, group=65533, extra_groups=[])

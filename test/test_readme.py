@@ -2,22 +2,20 @@
 Postfix. Only names of places that a test cannot have are others: ports, folders, name servers."""
 
 import contextlib
-import os
 import re
 import subprocess
 
-import pytest
 
 from nsd import Nsd
 from postfix import Postfix
-from server import GONETS, ROOT, Server, free_port, serving, wait_for
+from server import as_root, GONETS, ROOT, Server, free_port, serving, wait_for
 from test_kill import accounts, folder  # pylint: disable=unused-import
 from test_relay import send
 
 EXAMPLES = ROOT / "etc" / "examples"
 FAR = "127.0.0.3"          # where the other server listens
 
-needs_postfix = pytest.mark.skipif(os.geteuid() != 0, reason="Postfix is started by root alone")
+needs_postfix = as_root("configurations of the README beside Postfix")
 
 
 def page():

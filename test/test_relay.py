@@ -10,7 +10,7 @@ import pytest
 from corpus import corpus, crlf, lf, stuffed
 from nsd import Nsd
 from postfix import Postfix
-from server import content_of, serving, shared_folder, wait_for
+from server import as_root, content_of, serving, shared_folder, wait_for
 from strange import Strange
 
 FIRST = """
@@ -93,11 +93,9 @@ def events_of(server, id, name):
     return [e for e in server.events(name) if e.get("id") == id]
 
 
+@as_root("Postfix found by MX")
 def test_postfix_by_mx():
     """D1: the first MX is down: the second has it. All are down: the mail waits, and is delivered when one is back."""
-    if os.geteuid() != 0:
-        print("NOT RUN: Postfix found by MX (not root)")
-        return
     with shared_folder() as folder, serving() as last, Nsd(folder / "nsd", {"relay.test": ZONE}) as nsd:
         with Postfix(folder / "postfix", relay=last.port, address="127.0.0.3") as postfix, by_mx(nsd, postfix.port) as first:
             send(first, ["one@relay.test"])
